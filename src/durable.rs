@@ -1,0 +1,1 @@
+//! Staging, fsync, swap and journal: the only place that replaces anything.

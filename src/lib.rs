@@ -1,0 +1,20 @@
+//! Makes, reads, checks and mends the HashiCorp Raft state of op-conductor clusters, offline.
+//!
+//! Data has two ways, and each can be followed by opening the modules in this order:
+//!
+//! ```text
+//! down   cluster::ClusterSpec -> generate::Plan -> raft::codec -> bolt::tx -> durable -> <output>/<id>/*.db
+//! back   <dir>/<id>/*.db -> bolt::read -> raft stores -> inspect::Summary | verify::Report -> text or JSON
+//! ```
+//!
+//! [`bolt`] knows pages and buckets and has never heard of a term; [`raft`] knows terms and indexes and never
+//! sees a page; [`state_dir`] is the seam between both and the file system.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod bolt;
+pub mod cluster;
+pub mod durable;
+pub mod raft;
+pub mod report;
+pub mod state_dir;

@@ -1,0 +1,1 @@
+//! HashiCorp Raft on disk: log entries, configurations, stable keys.

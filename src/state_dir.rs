@@ -1,0 +1,1 @@
+//! The folder of one server: raft-log.db, raft-stable.db, snapshots/.
