@@ -1,4 +1,4 @@
-//! The numbers of the format: ids, sizes, flags, and little-endian reads.
+//! The numbers of the format: ids, lengths, flags, and reads of little-endian integers.
 
 use std::fmt;
 
@@ -20,4 +20,51 @@ impl fmt::Display for TxId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Smallest page size we accept, in bytes.
+pub const MIN_PAGE_SIZE: usize = 1024;
+/// Largest page size we accept, in bytes.
+pub const MAX_PAGE_SIZE: usize = 65536;
+/// Longest key in bytes. (bbolt bucket.go MaxKeySize)
+pub const MAX_KEY_LEN: usize = 32768;
+/// Longest value in bytes. (bbolt bucket.go MaxValueSize)
+pub const MAX_VALUE_LEN: usize = (1 << 31) - 2;
+
+/// Bytes of a page header.
+pub(crate) const PAGE_HEADER_LEN: usize = 16;
+/// Bytes of an element, leaf or branch.
+pub(crate) const ELEMENT_LEN: usize = 16;
+/// Bytes of a bucket header.
+pub(crate) const BUCKET_HEADER_LEN: usize = 16;
+/// Bytes of a meta behind its page header.
+pub(crate) const META_LEN: usize = 64;
+
+/// Deepest tree or nesting of buckets that is followed. A branch has at least two children, so a real file of
+/// this depth would hold 2^64 pages.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// Whether `size` is one of the page sizes 1024, 2048, ... 65536.
+pub const fn is_page_size(size: usize) -> bool {
+    size.is_power_of_two() && size >= MIN_PAGE_SIZE && size <= MAX_PAGE_SIZE
+}
+
+/// A length as an index; what no machine can hold becomes what no slice has.
+pub(crate) fn to_usize(len: u64) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
+
+/// 2 bytes at `at`; the caller has checked that they are there.
+pub(crate) fn le_u16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("2 bytes"))
+}
+
+/// 4 bytes at `at`; the caller has checked that they are there.
+pub(crate) fn le_u32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
+}
+
+/// 8 bytes at `at`; the caller has checked that they are there.
+pub(crate) fn le_u64(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }

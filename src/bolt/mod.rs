@@ -1,7 +1,29 @@
 #![doc = include_str!("FORMAT.md")]
 
+mod check;
+mod element;
+mod error;
+mod freelist;
 mod layout;
+mod meta;
+mod page;
+mod problem;
+mod reach;
+mod read;
+mod run;
 mod source;
+#[cfg(test)]
+mod tests;
+mod tx;
+mod window;
 
-pub use layout::{PageId, TxId};
+pub use check::{Check, PageCounts, check};
+pub use element::LeafElement;
+pub use error::{Error, MetaError, PageError};
+pub use layout::{MAX_KEY_LEN, MAX_PAGE_SIZE, MAX_VALUE_LEN, MIN_PAGE_SIZE, PageId, TxId, is_page_size};
+pub use meta::{BucketHeader, Meta};
+pub use page::{PageHeader, PageKind};
+pub use problem::{Problem, ProblemKind};
+pub use read::{Bucket, Cursor, Metas, Reader};
 pub use source::{ReadAt, Storage};
+pub use tx::{Db, Tx};

@@ -10,12 +10,7 @@ pub trait ReadAt {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Length in bytes.
-    fn len(&self) -> io::Result<u64>;
-
-    /// Whether there is no byte at all.
-    fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.len()? == 0)
-    }
+    fn byte_len(&self) -> io::Result<u64>;
 
     /// Fills `buf` from `offset` as far as bytes go; returns how many were read.
     fn read_full_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -49,7 +44,7 @@ impl ReadAt for File {
         FileExt::read_at(self, buf, offset)
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn byte_len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 }
@@ -78,8 +73,8 @@ impl ReadAt for [u8] {
         Ok(n)
     }
 
-    fn len(&self) -> io::Result<u64> {
-        Ok(<[u8]>::len(self) as u64)
+    fn byte_len(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
     }
 }
 
@@ -88,8 +83,8 @@ impl ReadAt for Vec<u8> {
         self.as_slice().read_at(buf, offset)
     }
 
-    fn len(&self) -> io::Result<u64> {
-        Ok(Vec::len(self) as u64)
+    fn byte_len(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
     }
 }
 
@@ -97,7 +92,7 @@ impl Storage for Vec<u8> {
     fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let end = start + bytes.len();
-        if end > Vec::len(self) {
+        if end > self.len() {
             self.resize(end, 0);
         }
         self[start..end].copy_from_slice(bytes);
@@ -119,7 +114,7 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
         (**self).read_at(buf, offset)
     }
 
-    fn len(&self) -> io::Result<u64> {
-        (**self).len()
+    fn byte_len(&self) -> io::Result<u64> {
+        (**self).byte_len()
     }
 }

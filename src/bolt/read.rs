@@ -1,0 +1,341 @@
+//! Reading: the two metas, buckets, and cursors that walk a bucket in key order.
+//!
+//! Nothing is mapped into memory, nothing is locked, nothing is trusted. A file that another process writes can be
+//! read too: bolt is copy-on-write, so what was read between two looks at the metas that agree
+//! ([`Reader::is_current`]) is one committed state.
+
+use super::element::LeafElement;
+use super::error::{Error, MetaError, PageError};
+use super::layout::{BUCKET_HEADER_LEN, MAX_DEPTH, MAX_PAGE_SIZE, META_LEN, MIN_PAGE_SIZE, PAGE_HEADER_LEN, PageId};
+use super::meta::{BucketHeader, Meta, raw_txid};
+use super::page::PageKind;
+use super::run::{Extent, Geometry, Run};
+use super::source::ReadAt;
+use super::window::Window;
+
+/// Both metas of a file, judged as bbolt judges them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metas {
+    /// Bytes of a page.
+    pub page_size: usize,
+    /// Meta 0 and meta 1.
+    pub slots: [Result<Meta, MetaError>; 2],
+    /// The txid field of each, even where the meta is not valid.
+    pub raw_txids: [Option<super::TxId>; 2],
+    /// The slot that counts: the valid one with the higher txid; slot 0 if they are equal. (bbolt db.go meta)
+    pub live: usize,
+}
+
+impl Metas {
+    /// Reads and judges both metas.
+    ///
+    /// The page size is that of meta 0; when that is not valid, of a meta 1 that says where it was found. (bbolt
+    /// >= 1.3.7 db.go getPageSize)
+    pub fn read<R: ReadAt + ?Sized>(source: &R) -> Result<Metas, Error> {
+        if source.byte_len().map_err(Error::io("reading the length of the file"))? == 0 {
+            return Err(Error::Empty);
+        }
+        let first = read_meta(source, 0)?;
+        let page_size = match first.0 {
+            Ok(meta) => meta.page_size as usize,
+            Err(reason) => find_second(source, reason)?,
+        };
+        let (mut second, second_txid) = read_meta(source, page_size as u64)?;
+        if let Ok(Meta { page_size: found, .. }) = second
+            && found as usize != page_size
+        {
+            second = Err(MetaError::PageSize { found });
+        }
+        let live = match (first.0, second) {
+            (Ok(first), Ok(second)) => usize::from(second.txid > first.txid),
+            (Ok(_), Err(_)) => 0,
+            (Err(_), Ok(_)) => 1,
+            (Err(first), Err(second)) => return Err(Error::NoMeta { first, second }),
+        };
+        Ok(Metas { page_size, slots: [first.0, second], raw_txids: [first.1, second_txid], live })
+    }
+
+    /// The meta that counts.
+    pub fn live(&self) -> Meta {
+        self.slots[self.live].expect("the live slot was chosen because it is valid")
+    }
+}
+
+type JudgedMeta = (Result<Meta, MetaError>, Option<super::TxId>);
+
+fn read_meta<R: ReadAt + ?Sized>(source: &R, offset: u64) -> Result<JudgedMeta, Error> {
+    let mut head = [0; PAGE_HEADER_LEN + META_LEN];
+    let len = source.read_full_at(&mut head, offset).map_err(Error::io("reading a meta page"))?;
+    Ok((Meta::decode(&head[..len]), raw_txid(&head[..len])))
+}
+
+fn find_second<R: ReadAt + ?Sized>(source: &R, first: MetaError) -> Result<usize, Error> {
+    let mut size = MIN_PAGE_SIZE;
+    while size <= MAX_PAGE_SIZE {
+        if let (Ok(meta), _) = read_meta(source, size as u64)?
+            && meta.page_size as usize == size
+        {
+            return Ok(size);
+        }
+        size *= 2;
+    }
+    let second = match read_meta(source, 4096)?.0 {
+        Err(reason) => reason,
+        Ok(meta) => MetaError::PageSize { found: meta.page_size },
+    };
+    Err(Error::NoMeta { first, second })
+}
+
+/// A bolt file at its last committed state.
+#[derive(Debug)]
+pub struct Reader<R> {
+    source: Window<R>,
+    metas: Metas,
+    geometry: Geometry,
+}
+
+impl<R: ReadAt> Reader<R> {
+    /// Reads the metas of `source`.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] and [`Error::NoMeta`] when it is no bolt file; pages are looked at only when asked for.
+    pub fn open(source: R) -> Result<Reader<R>, Error> {
+        let metas = Metas::read(&source)?;
+        let file_len = source.byte_len().map_err(Error::io("reading the length of the file"))?;
+        let geometry = Geometry { page_size: metas.page_size, high_water: metas.live().high_water, file_len };
+        Ok(Reader { source: Window::new(source), metas, geometry })
+    }
+
+    /// Both metas.
+    pub fn metas(&self) -> &Metas {
+        &self.metas
+    }
+
+    /// The meta that counts.
+    pub fn meta(&self) -> Meta {
+        self.metas.live()
+    }
+
+    /// Length of the file in bytes when it was opened.
+    pub fn file_len(&self) -> u64 {
+        self.geometry.file_len
+    }
+
+    /// Whether no transaction was committed since this reader was opened: then all that was read is one state.
+    pub fn is_current(&self) -> Result<bool, Error> {
+        Ok(Metas::read(self.source.inner())?.live() == self.meta())
+    }
+
+    /// The top-level bucket, which holds the others.
+    pub fn root(&self) -> Bucket<'_, R> {
+        Bucket { reader: self, header: self.meta().root, inline: None }
+    }
+
+    /// The bucket `name` of the top level; none when there is no such key.
+    pub fn bucket(&self, name: &[u8]) -> Result<Option<Bucket<'_, R>>, Error> {
+        self.root().bucket(name)
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    pub(crate) fn source(&self) -> &Window<R> {
+        &self.source
+    }
+}
+
+/// A bucket: keys in order, each with a value or another bucket.
+#[derive(Debug)]
+pub struct Bucket<'r, R> {
+    reader: &'r Reader<R>,
+    header: BucketHeader,
+    /// The page of an inline bucket.
+    inline: Option<Vec<u8>>,
+}
+
+impl<'r, R: ReadAt> Bucket<'r, R> {
+    /// Where its tree begins, and its sequence.
+    pub fn header(&self) -> BucketHeader {
+        self.header
+    }
+
+    /// Whether it lives inside its parent's page.
+    pub fn is_inline(&self) -> bool {
+        self.inline.is_some()
+    }
+
+    /// The nested bucket `name`; none when there is no such key.
+    pub fn bucket(&self, name: &[u8]) -> Result<Option<Bucket<'r, R>>, Error> {
+        let mut cursor = self.cursor();
+        match cursor.seek(name)? {
+            Some(entry) if entry.key == name => {
+                if !entry.is_bucket() {
+                    return Err(Error::Incompatible { key: name.to_vec(), is_bucket: false });
+                }
+                let (header, inline) =
+                    split_bucket(entry.value).map_err(|error| self.reader.geometry.error(self.header.root, error))?;
+                Ok(Some(Bucket { reader: self.reader, header, inline: inline.map(<[u8]>::to_vec) }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut cursor = self.cursor();
+        Ok(cursor.seek(key)?.filter(|entry| entry.key == key && !entry.is_bucket()).map(|entry| entry.value.to_vec()))
+    }
+
+    /// A cursor before the first key.
+    pub fn cursor(&self) -> Cursor<'_, R> {
+        Cursor { bucket: self, levels: Vec::new(), depth: 0, loads: 0 }
+    }
+}
+
+/// Splits a bucket's value into its header and, when it is inline, its page.
+pub(crate) fn split_bucket(value: &[u8]) -> Result<(BucketHeader, Option<&[u8]>), PageError> {
+    let header = BucketHeader::decode(value).ok_or(PageError::BucketValue { len: value.len() as u64 })?;
+    let inline = (header.root == PageId(0)).then_some(&value[BUCKET_HEADER_LEN..]);
+    Ok((header, inline))
+}
+
+/// Walks a bucket in key order. Entries are borrowed from the cursor until it moves.
+///
+/// Work is bounded by the file: a tree that leads to more pages than there are, or back to itself, is an error.
+#[derive(Debug)]
+pub struct Cursor<'b, R> {
+    bucket: &'b Bucket<'b, R>,
+    /// Pages from the root to the leaf; those behind `depth` are kept for their buffers.
+    levels: Vec<Level>,
+    depth: usize,
+    loads: u64,
+}
+
+#[derive(Debug, Default)]
+struct Level {
+    run: Run,
+    index: usize,
+}
+
+impl<'b, R: ReadAt> Cursor<'b, R> {
+    /// Moves to the first key.
+    pub fn first(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
+        self.restart()?;
+        self.descend(|_| 0)?;
+        self.settle()
+    }
+
+    /// Moves to the last key. An empty last leaf gives none, as in bbolt.
+    pub fn last(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
+        self.restart()?;
+        self.descend(|run| run.count().saturating_sub(1))?;
+        Ok(self.entry())
+    }
+
+    /// Moves to the first key that is not below `key`.
+    pub fn seek(&mut self, key: &[u8]) -> Result<Option<LeafElement<'_>>, Error> {
+        self.restart()?;
+        self.descend(|run| match run.kind {
+            PageKind::Branch => run.branch().search(key),
+            _ => run.leaf().search(key),
+        })?;
+        self.settle()
+    }
+
+    /// Moves to the next key; to the first after [`Bucket::cursor`].
+    #[expect(clippy::should_implement_trait, reason = "entries borrow from the cursor: no Iterator can do that")]
+    pub fn next(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
+        match self.top() {
+            None => self.first(),
+            Some(level) => {
+                level.index = level.index.saturating_add(1);
+                self.settle()
+            }
+        }
+    }
+
+    fn top(&mut self) -> Option<&mut Level> {
+        self.depth.checked_sub(1).map(|top| &mut self.levels[top])
+    }
+
+    fn entry(&self) -> Option<LeafElement<'_>> {
+        let level = &self.levels[self.depth.checked_sub(1)?];
+        level.run.leaf().get(level.index)
+    }
+
+    /// Puts the root page on the empty stack.
+    fn restart(&mut self) -> Result<(), Error> {
+        (self.depth, self.loads) = (0, 0);
+        match &self.bucket.inline {
+            None => self.push(self.bucket.header.root),
+            Some(page) => {
+                let geometry = &self.bucket.reader.geometry;
+                let run = Run::inline(page).map_err(|error| geometry.error(PageId(0), error))?;
+                self.levels.clear();
+                self.levels.push(Level { run, index: 0 });
+                self.depth = 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes down to a leaf, choosing an index on every page.
+    fn descend(&mut self, choose: impl Fn(&Run) -> usize) -> Result<(), Error> {
+        loop {
+            let level = self.top().expect("descend starts with the root on the stack");
+            level.index = choose(&level.run);
+            if level.run.kind == PageKind::Leaf {
+                return Ok(());
+            }
+            let Some((_, child)) = level.run.branch().get(level.index) else {
+                return Ok(());
+            };
+            self.push(child)?;
+        }
+    }
+
+    /// From an index that may be behind the last element of its leaf, moves on to where there is one.
+    fn settle(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
+        while let Some(level) = self.top() {
+            if level.index < level.run.count() {
+                if level.run.kind == PageKind::Leaf {
+                    break;
+                }
+                let (_, child) = level.run.branch().get(level.index).expect("the index is below the count");
+                self.push(child)?;
+                self.descend(|_| 0)?;
+            } else if self.depth == 1 {
+                break;
+            } else {
+                self.depth -= 1;
+                if let Some(parent) = self.top() {
+                    parent.index += 1;
+                }
+            }
+        }
+        Ok(self.entry())
+    }
+
+    fn push(&mut self, page: PageId) -> Result<(), Error> {
+        let reader = self.bucket.reader;
+        if self.levels[..self.depth].iter().any(|level| level.run.id == page) {
+            return Err(Error::Cycle { page });
+        }
+        if self.depth >= MAX_DEPTH {
+            return Err(Error::TooDeep { page });
+        }
+        self.loads += 1;
+        if self.loads > reader.geometry.page_count() {
+            return Err(Error::TooManyPages { page });
+        }
+        if self.levels.len() == self.depth {
+            self.levels.push(Level::default());
+        }
+        let level = &mut self.levels[self.depth];
+        level.run.load(&reader.source, &reader.geometry, page, Extent::Whole)?;
+        level.index = 0;
+        self.depth += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,414 @@
+//! The changed part of one bucket: pages that were touched become nodes, nodes become pages again at the commit.
+//!
+//! Follows bbolt's node.go: which pages are materialized, where nodes split, and in what order pages are freed and
+//! allocated decide the bytes of the file.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use super::super::element::{BUCKET_FLAG, LeafElement};
+use super::super::error::{Error, PageError};
+use super::super::layout::{BUCKET_HEADER_LEN, ELEMENT_LEN, MAX_DEPTH, PAGE_HEADER_LEN, PageId};
+use super::super::meta::BucketHeader;
+use super::super::page::{PageHeader, PageKind};
+use super::super::run::{Extent, Geometry, Run};
+use super::super::source::{ReadAt, Storage};
+use super::Tx;
+
+/// A node splits only if each half keeps two keys. (bbolt node.go minKeysPerPage)
+const MIN_KEYS: usize = 2;
+
+type NodeId = usize;
+
+/// A bucket's header and its materialized nodes.
+#[derive(Debug)]
+pub(super) struct Tree {
+    header: BucketHeader,
+    inline: Option<Vec<u8>>,
+    nodes: Vec<Node>,
+    by_page: HashMap<PageId, NodeId>,
+    root: Option<NodeId>,
+}
+
+#[derive(Debug)]
+struct Node {
+    leaf: bool,
+    /// The page it was read from, with its overflow; none for a new one.
+    page: Option<(PageId, u32)>,
+    /// The key that its parent knows it by.
+    key: Option<Vec<u8>>,
+    parent: Option<NodeId>,
+    children: Vec<NodeId>,
+    items: Vec<Item>,
+    spilled: bool,
+}
+
+/// One element: a value in a leaf, a child in a branch.
+#[derive(Debug)]
+struct Item {
+    flags: u32,
+    child: PageId,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Item {
+    fn len(&self) -> usize {
+        ELEMENT_LEN + self.key.len() + self.value.len()
+    }
+}
+
+impl Node {
+    fn new(leaf: bool, parent: Option<NodeId>) -> Node {
+        Node { leaf, page: None, key: None, parent, children: Vec::new(), items: Vec::new(), spilled: false }
+    }
+
+    fn read(run: &Run, parent: Option<NodeId>) -> Node {
+        let mut node = Node::new(run.kind == PageKind::Leaf, parent);
+        node.items = if node.leaf {
+            let item = |e: LeafElement<'_>| Item {
+                flags: e.flags,
+                child: PageId(0),
+                key: e.key.to_vec(),
+                value: e.value.to_vec(),
+            };
+            run.leaf().iter().map(item).collect()
+        } else {
+            let branch = run.branch();
+            let item = |(key, child): (&[u8], PageId)| Item { flags: 0, child, key: key.to_vec(), value: Vec::new() };
+            (0..branch.count()).filter_map(|index| branch.get(index)).map(item).collect()
+        };
+        node.key = node.items.first().map(|item| item.key.clone());
+        node
+    }
+
+    /// Sets `new_key`, replacing the item `old_key` if there is one. (bbolt node.go put)
+    fn put(&mut self, old_key: &[u8], item: Item) {
+        match self.position(old_key) {
+            Ok(at) => self.items[at] = item,
+            Err(at) => self.items.insert(at, item),
+        }
+    }
+
+    fn position(&self, key: &[u8]) -> Result<usize, usize> {
+        // Keys mostly come in ascending order.
+        match self.items.last().map(|last| last.key.as_slice().cmp(key)) {
+            None | Some(Ordering::Less) => Err(self.items.len()),
+            Some(_) => self.items.binary_search_by(|item| item.key.as_slice().cmp(key)),
+        }
+    }
+
+    /// Index of the child that may hold `key`. (bbolt cursor.go searchNode)
+    fn child_index(&self, key: &[u8]) -> usize {
+        self.items.partition_point(|item| item.key.as_slice() <= key).saturating_sub(1)
+    }
+}
+
+fn len_of(items: &[Item]) -> usize {
+    PAGE_HEADER_LEN + items.iter().map(Item::len).sum::<usize>()
+}
+
+/// Writes header, elements and data into `bytes`, which are zero. (bbolt node.go write)
+fn encode(leaf: bool, items: &[Item], id: PageId, overflow: u32, bytes: &mut [u8]) -> Result<(), Error> {
+    let kind = if leaf { PageKind::Leaf } else { PageKind::Branch };
+    let count = u16::try_from(items.len()).ok().filter(|count| *count < u16::MAX);
+    let too_many = || Error::Page {
+        page: id,
+        offset: 0,
+        error: PageError::Count { count: u16::MAX, run_len: bytes.len() as u64 },
+    };
+    let count = count.ok_or_else(too_many)?;
+    PageHeader { id, flags: kind.flags(), count, overflow }.encode(bytes);
+    let mut data = PAGE_HEADER_LEN + ELEMENT_LEN * items.len();
+    for (index, item) in items.iter().enumerate() {
+        let at = PAGE_HEADER_LEN + ELEMENT_LEN * index;
+        let word = |len: usize| {
+            u32::try_from(len).expect("a page run is below 4 GiB: keys and values are bounded").to_le_bytes()
+        };
+        let element = &mut bytes[at..at + ELEMENT_LEN];
+        if leaf {
+            element[0..4].copy_from_slice(&item.flags.to_le_bytes());
+            element[4..8].copy_from_slice(&word(data - at));
+            element[8..12].copy_from_slice(&word(item.key.len()));
+            element[12..16].copy_from_slice(&word(item.value.len()));
+        } else {
+            element[0..4].copy_from_slice(&word(data - at));
+            element[4..8].copy_from_slice(&word(item.key.len()));
+            element[8..16].copy_from_slice(&item.child.0.to_le_bytes());
+        }
+        for part in [&item.key, &item.value] {
+            bytes[data..data + part.len()].copy_from_slice(part);
+            data += part.len();
+        }
+    }
+    Ok(())
+}
+
+/// Cuts items into the pages they go to: at half a page, at least two items each, and not at all when there are at
+/// most four or they fit in one page. (bbolt node.go split, splitTwo, splitIndex)
+fn split(mut items: Vec<Item>, page_size: usize) -> Vec<Vec<Item>> {
+    let mut cuts = Vec::new();
+    let mut start = 0;
+    while items.len() - start > 2 * MIN_KEYS && !fits(&items[start..], page_size) {
+        start += split_index(&items[start..], page_size / 2);
+        cuts.push(start);
+    }
+    let mut parts: Vec<Vec<Item>> = cuts.iter().rev().map(|cut| items.split_off(*cut)).collect();
+    parts.push(items);
+    parts.reverse();
+    parts
+}
+
+fn fits(items: &[Item], page_size: usize) -> bool {
+    let mut len = PAGE_HEADER_LEN;
+    items.iter().all(|item| {
+        len += item.len();
+        len < page_size
+    })
+}
+
+fn split_index(items: &[Item], threshold: usize) -> usize {
+    let mut len = PAGE_HEADER_LEN;
+    let last = items.len() - MIN_KEYS - 1;
+    for (index, item) in items[..last].iter().enumerate() {
+        if index >= MIN_KEYS && len + item.len() > threshold {
+            return index;
+        }
+        len += item.len();
+    }
+    last
+}
+
+impl Tree {
+    /// A bucket whose root is a page.
+    pub(super) fn on_page(header: BucketHeader) -> Tree {
+        Tree { header, inline: None, nodes: Vec::new(), by_page: HashMap::new(), root: None }
+    }
+
+    /// A bucket inside its parent's page.
+    pub(super) fn inline(header: BucketHeader, page: Vec<u8>) -> Tree {
+        Tree { inline: Some(page), ..Tree::on_page(header) }
+    }
+
+    /// A new bucket without keys.
+    pub(super) fn empty_leaf() -> Tree {
+        let mut tree = Tree::on_page(BucketHeader::default());
+        tree.nodes.push(Node::new(true, None));
+        tree.root = Some(0);
+        tree
+    }
+
+    pub(super) fn header(&self) -> BucketHeader {
+        self.header
+    }
+
+    /// Whether any page of it became a node.
+    pub(super) fn is_changed(&self) -> bool {
+        self.root.is_some()
+    }
+
+    /// Looks `key` up without materializing anything that isn't yet.
+    pub(super) fn get<R: ReadAt, T>(
+        &self,
+        source: &R,
+        geometry: &Geometry,
+        key: &[u8],
+        found: impl FnOnce(LeafElement<'_>) -> T,
+    ) -> Result<Option<T>, Error> {
+        let mut run = Run::default();
+        let mut page = self.header.root;
+        for _ in 0..MAX_DEPTH {
+            let node = if page == self.header.root { self.root } else { self.by_page.get(&page).copied() };
+            if let Some(node) = node.map(|node| &self.nodes[node]) {
+                if node.leaf {
+                    let item = node.position(key).ok().map(|at| &node.items[at]);
+                    return Ok(
+                        item.map(|item| found(LeafElement { flags: item.flags, key: &item.key, value: &item.value }))
+                    );
+                }
+                page = node.items[node.child_index(key)].child;
+                continue;
+            }
+            self.load(&mut run, source, geometry, page)?;
+            if run.kind == PageKind::Leaf {
+                let leaf = run.leaf();
+                return Ok(leaf.get(leaf.search(key)).filter(|element| element.key == key).map(found));
+            }
+            let branch = run.branch();
+            page = branch.get(branch.search(key)).map_or(PageId(0), |(_, child)| child);
+        }
+        Err(Error::TooDeep { page })
+    }
+
+    /// Sets `key`, materializing the pages on the way to its leaf.
+    pub(super) fn put<R: ReadAt>(
+        &mut self,
+        source: &R,
+        geometry: &Geometry,
+        flags: u32,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Error> {
+        let mut node = self.materialize(source, geometry, self.header.root, None)?;
+        for _ in 0..MAX_DEPTH {
+            if self.nodes[node].leaf {
+                return self.put_item(node, Item { flags, child: PageId(0), key: key.to_vec(), value: value.to_vec() });
+            }
+            let child = self.nodes[node].items[self.nodes[node].child_index(key)].child;
+            node = self.materialize(source, geometry, child, Some(node))?;
+        }
+        Err(Error::TooDeep { page: self.header.root })
+    }
+
+    fn put_item(&mut self, node: NodeId, item: Item) -> Result<(), Error> {
+        let node = &mut self.nodes[node];
+        match node.position(&item.key) {
+            Ok(at) if (node.items[at].flags ^ item.flags) & BUCKET_FLAG != 0 => {
+                let is_bucket = node.items[at].flags & BUCKET_FLAG != 0;
+                return Err(Error::Incompatible { key: item.key, is_bucket });
+            }
+            Ok(at) => node.items[at] = item,
+            Err(at) => node.items.insert(at, item),
+        }
+        Ok(())
+    }
+
+    fn materialize<R: ReadAt>(
+        &mut self,
+        source: &R,
+        geometry: &Geometry,
+        page: PageId,
+        parent: Option<NodeId>,
+    ) -> Result<NodeId, Error> {
+        let known = if parent.is_none() { self.root } else { self.by_page.get(&page).copied() };
+        if let Some(node) = known {
+            return Ok(node);
+        }
+        let mut run = Run::default();
+        self.load(&mut run, source, geometry, page)?;
+        let mut node = Node::read(&run, parent);
+        node.page = (page != PageId(0)).then_some((page, run.header.overflow));
+        let id = self.nodes.len();
+        self.nodes.push(node);
+        self.by_page.insert(page, id);
+        match parent {
+            Some(parent) => self.nodes[parent].children.push(id),
+            None => self.root = Some(id),
+        }
+        Ok(id)
+    }
+
+    fn load<R: ReadAt>(&self, run: &mut Run, source: &R, geometry: &Geometry, page: PageId) -> Result<(), Error> {
+        match &self.inline {
+            Some(bytes) => *run = Run::inline(bytes).map_err(|error| geometry.error(page, error))?,
+            None => run.load(source, geometry, page, Extent::Whole)?,
+        }
+        Ok(())
+    }
+
+    /// One leaf without buckets, of at most a quarter of a page. (bbolt bucket.go inlineable)
+    pub(super) fn is_inlineable(&self, page_size: usize) -> bool {
+        self.root.map(|root| &self.nodes[root]).is_some_and(|root| {
+            let plain = root.items.iter().all(|item| item.flags & BUCKET_FLAG == 0);
+            root.leaf && plain && (root.items.is_empty() || len_of(&root.items) <= page_size / 4)
+        })
+    }
+
+    /// Gives up the root page, which will be inline; returns it with its overflow.
+    pub(super) fn leave_root_page(&mut self) -> Option<(PageId, u32)> {
+        self.header.root = PageId(0);
+        self.root.and_then(|root| self.nodes[root].page.take())
+    }
+
+    /// The value of an inline bucket: its header, then its only page. The page has no id.
+    pub(super) fn encode_inline(&self, page_size: usize) -> Vec<u8> {
+        let items = self.root.map_or(&[][..], |root| &self.nodes[root].items);
+        debug_assert!(len_of(items) <= page_size, "only a small leaf is inlined");
+        let mut value = vec![0; BUCKET_HEADER_LEN + len_of(items)];
+        value[..BUCKET_HEADER_LEN].copy_from_slice(&self.header.encode());
+        encode(true, items, PageId(0), 0, &mut value[BUCKET_HEADER_LEN..])
+            .expect("a quarter of a page holds few items");
+        value
+    }
+
+    /// Writes all nodes to newly allocated pages of `tx`; the header then tells the new root.
+    pub(super) fn spill<S: Storage>(&mut self, tx: &mut Tx<'_, S>) -> Result<(), Error> {
+        let Some(mut root) = self.root else {
+            return Ok(());
+        };
+        self.spill_node(tx, root)?;
+        while let Some(parent) = self.nodes[root].parent {
+            root = parent;
+        }
+        self.root = Some(root);
+        self.header.root = self.nodes[root].page.map_or(PageId(0), |(page, _)| page);
+        Ok(())
+    }
+
+    fn spill_node<S: Storage>(&mut self, tx: &mut Tx<'_, S>, id: NodeId) -> Result<(), Error> {
+        if self.nodes[id].spilled {
+            return Ok(());
+        }
+        let mut children = std::mem::take(&mut self.nodes[id].children);
+        children.sort_by(|a, b| self.first_key(*a).cmp(self.first_key(*b)));
+        for child in children {
+            self.spill_node(tx, child)?;
+        }
+
+        // The first part stays in this node, the others become its siblings.
+        let parts = split(std::mem::take(&mut self.nodes[id].items), tx.db.page_size);
+        if parts.len() > 1 && self.nodes[id].parent.is_none() {
+            self.nodes.push(Node::new(false, None));
+            self.nodes[id].parent = Some(self.nodes.len() - 1);
+        }
+        for (nth, items) in parts.into_iter().enumerate() {
+            let page = self.write_part(tx, id, nth == 0, &items)?;
+            let first = items.into_iter().next().map(|item| item.key);
+            self.tell_parent(id, nth == 0, page, first);
+        }
+        self.nodes[id].spilled = true;
+
+        // A root that split has a new parent, which has no page yet.
+        match self.nodes[id].parent {
+            Some(parent) if self.nodes[parent].page.is_none() => self.spill_node(tx, parent),
+            _ => Ok(()),
+        }
+    }
+
+    /// Frees the page that the node came from, then allocates and fills the part's page.
+    fn write_part<S: Storage>(
+        &mut self,
+        tx: &mut Tx<'_, S>,
+        id: NodeId,
+        is_first: bool,
+        items: &[Item],
+    ) -> Result<PageId, Error> {
+        if is_first && let Some((page, overflow)) = self.nodes[id].page.take() {
+            tx.db.freelist.free(page, overflow);
+        }
+        let pages = len_of(items).div_ceil(tx.db.page_size);
+        let page = tx.allocate(pages)?;
+        let overflow = u32::try_from(pages - 1).expect("a run of 2^32 pages would not fit in memory");
+        let mut bytes = vec![0; pages * tx.db.page_size];
+        encode(self.nodes[id].leaf, items, page, overflow, &mut bytes)?;
+        tx.dirty.insert(page, bytes);
+        if is_first {
+            self.nodes[id].page = Some((page, overflow));
+        }
+        Ok(page)
+    }
+
+    /// Sets key and page of a written part in the parent. (bbolt node.go spill)
+    fn tell_parent(&mut self, id: NodeId, is_first: bool, page: PageId, first: Option<Vec<u8>>) {
+        let (Some(parent), Some(first)) = (self.nodes[id].parent, first) else {
+            return;
+        };
+        let known = if is_first { self.nodes[id].key.replace(first.clone()) } else { None };
+        let item = Item { flags: 0, child: page, key: first.clone(), value: Vec::new() };
+        self.nodes[parent].put(known.as_ref().unwrap_or(&first), item);
+    }
+
+    fn first_key(&self, id: NodeId) -> &[u8] {
+        self.nodes[id].items.first().map_or(&[], |item| &item.key)
+    }
+}
