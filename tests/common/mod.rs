@@ -1,0 +1,60 @@
+//! What the tests share: the oracle's programs, and numbers that look random but are the same in every run.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::path::PathBuf;
+
+/// splitmix64, as in the oracle's `puts`: the same seed gives the same bytes in Go and here.
+pub(crate) struct SplitMix(pub(crate) u64);
+
+impl SplitMix {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in `0..bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Uniform in `0..bound`, as an index.
+    pub(crate) fn index(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(bound as u64)).unwrap()
+    }
+
+    /// In `0..=max`, small numbers as likely as large ones of each number of bits.
+    pub(crate) fn skewed(&mut self, max: usize) -> usize {
+        let bits = self.below(u64::from(usize::BITS - max.leading_zeros()) + 1);
+        self.index((1 << bits).min(max) + 1).min(max)
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(len + 8);
+        while bytes.len() < len {
+            bytes.extend_from_slice(&self.next().to_le_bytes());
+        }
+        bytes.truncate(len);
+        bytes
+    }
+}
+
+/// The oracle built against raft `version`, by oracle/build.sh.
+pub(crate) fn oracle(version: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("oracle/bin/oracle-raft-{version}"));
+    assert!(path.is_file(), "{} is missing: run oracle/build.sh {version} (needs Go)", path.display());
+    path
+}
+
+/// A number from the environment, for longer runs.
+pub(crate) fn number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}: expected a number")),
+        Err(_) => default,
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
