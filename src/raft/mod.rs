@@ -1,1 +1,24 @@
-//! HashiCorp Raft on disk: log entries, configurations, stable keys.
+//! HashiCorp Raft on disk: log entries, configurations, stable keys, snapshots.
+//!
+//! Reading order: [`Log`] and [`Configuration`] say what there is, [`codec`] turns them into go-msgpack's bytes and
+//! back, [`StableState`], [`snapshot_store`] and [`LogChecker`] know what raft makes of them at its start. Storage is
+//! seen only as `(key, value)` pairs, in the two buckets that raft-boltdb has in every file.
+
+mod check;
+pub mod codec;
+mod configuration;
+mod error;
+mod log;
+pub mod snapshot_store;
+mod stable_store;
+
+pub use check::{ConfigurationAt, LogChecker, LogSummary, check_stable};
+pub use configuration::{Configuration, ConfigurationError, Server, Suffrage};
+pub use error::Error;
+pub use log::{AppendedAt, Index, Log, LogType, Term};
+pub use stable_store::{CURRENT_TERM, LAST_VOTE_CAND, LAST_VOTE_TERM, StableState};
+
+/// Bucket of the log entries: key = index, 8 bytes big endian. (raft-boltdb v2/bolt_store.go dbLogs)
+pub const LOGS_BUCKET: &[u8] = b"logs";
+/// Bucket of the stable keys. (raft-boltdb v2/bolt_store.go dbConf)
+pub const CONF_BUCKET: &[u8] = b"conf";

@@ -1,5 +1,6 @@
 //! What the tests share: the oracle's programs, and numbers that look random but are the same in every run.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 

@@ -1,0 +1,163 @@
+//! The folder `snapshots/` of a server, as raft's FileSnapshotStore lists it. (hashicorp/raft file_snapshot.go)
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::configuration::{Configuration, Server, Suffrage};
+use super::log::{Index, Term};
+
+/// A meta.json above this length isn't read: a configuration of 100,000 servers is shorter.
+const MAX_META_LEN: u64 = 16 << 20;
+
+/// What `meta.json` says of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotMeta {
+    /// Name of its folder: `<term>-<index>-<unix milliseconds>`.
+    pub id: String,
+    /// Last index that it covers.
+    pub index: Index,
+    /// Term of the entry at that index.
+    pub term: Term,
+    /// Members at that index.
+    pub configuration: Configuration,
+    /// Index of the entry that they come from.
+    pub configuration_index: Index,
+    /// Bytes of `state.bin`.
+    pub size: u64,
+}
+
+/// What is in the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Snapshots {
+    /// Those that raft lists, newest first.
+    pub listed: Vec<SnapshotMeta>,
+    /// Folders that raft passes over, and why.
+    pub ignored: Vec<(String, String)>,
+}
+
+/// Lists the snapshots in `folder`; none when it doesn't exist.
+///
+/// raft passes over names that end in `.tmp`, metas that it can't read and versions above 1, and sorts by term,
+/// index and id, newest first. (List, getSnapshots)
+pub fn list(folder: &Path) -> io::Result<Snapshots> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Snapshots::default()),
+        entries => entries?,
+    };
+    let mut found = Snapshots::default();
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match read_meta(&entry.path(), &name) {
+            Ok(meta) => found.listed.push(meta),
+            Err(reason) => found.ignored.push((name, reason)),
+        }
+    }
+    found.listed.sort_by(|a, b| (b.term, b.index, &b.id).cmp(&(a.term, a.index, &a.id)));
+    found.ignored.sort();
+    Ok(found)
+}
+
+fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
+    if name.ends_with(".tmp") {
+        return Err("left over from a snapshot that was never finished".to_owned());
+    }
+    let path: PathBuf = folder.join("meta.json");
+    let file = fs::File::open(&path).map_err(|error| format!("meta.json: {error}"))?;
+    let mut text = String::new();
+    file.take(MAX_META_LEN).read_to_string(&mut text).map_err(|error| format!("meta.json: {error}"))?;
+    let meta: GoMeta = serde_json::from_str(&text).map_err(|error| format!("meta.json: {error}"))?;
+    if meta.version > 1 {
+        return Err(format!("meta.json: expected version 0 or 1, found {}", meta.version));
+    }
+    let server = |server: GoServer| {
+        let suffrage = Suffrage::from_byte(server.suffrage)
+            .ok_or_else(|| format!("meta.json: suffrage {} is unknown", server.suffrage))?;
+        Ok(Server { suffrage, id: server.id, address: server.address })
+    };
+    let servers = meta.configuration.servers.unwrap_or_default();
+    Ok(SnapshotMeta {
+        id: meta.id,
+        index: Index(meta.index),
+        term: Term(meta.term),
+        configuration: Configuration { servers: servers.into_iter().map(server).collect::<Result<_, String>>()? },
+        configuration_index: Index(meta.configuration_index),
+        size: meta.size,
+    })
+}
+
+/// raft's fileSnapshotMeta, as encoding/json writes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GoMeta {
+    #[serde(default)]
+    version: i64,
+    #[serde(rename = "ID")]
+    id: String,
+    index: u64,
+    term: u64,
+    #[serde(default)]
+    configuration: GoConfiguration,
+    #[serde(default)]
+    configuration_index: u64,
+    #[serde(default)]
+    size: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct GoConfiguration {
+    servers: Option<Vec<GoServer>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GoServer {
+    suffrage: u8,
+    #[serde(rename = "ID")]
+    id: String,
+    address: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One line that hashicorp/raft 1.7.3 wrote, with a snapshot of 9 bytes.
+    const GO_META: &str = r#"{"Version":1,"ID":"3-77-1795395401949","Index":77,"Term":3,"Peers":"kalhZGRyZXNzLTA=","Configuration":{"Servers":[{"Suffrage":0,"ID":"a","Address":"address-0"}]},"ConfigurationIndex":2,"Size":9,"CRC":"mV3Jux85Gfo="}"#;
+
+    fn add(folder: &Path, name: &str, meta: &str) {
+        fs::create_dir_all(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("meta.json"), meta).unwrap();
+    }
+
+    #[test]
+    fn snapshots_are_listed_as_raft_lists_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let named =
+            |id: &str, index: u64| GO_META.replace("3-77-1795395401949", id).replace(":77,", &format!(":{index},"));
+        add(folder.path(), "3-9-1", &named("3-9-1", 9));
+        add(folder.path(), "3-77-1", &named("3-77-1", 77));
+        add(folder.path(), "3-78-1.tmp", &named("3-78-1", 78));
+        add(folder.path(), "3-79-1", "{");
+        add(folder.path(), "3-80-1", &named("3-80-1", 80).replace("\"Version\":1", "\"Version\":2"));
+        let found = list(folder.path()).unwrap();
+        let ids: Vec<&str> = found.listed.iter().map(|meta| meta.id.as_str()).collect();
+        assert_eq!(ids, ["3-77-1", "3-9-1"]);
+        let ignored: Vec<&str> = found.ignored.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(ignored, ["3-78-1.tmp", "3-79-1", "3-80-1"]);
+        assert_eq!(found.listed[0].configuration.servers[0].address, "address-0");
+        assert_eq!((found.listed[0].size, found.listed[0].configuration_index), (9, Index(2)));
+    }
+
+    #[test]
+    fn no_folder_is_no_snapshot() {
+        assert_eq!(list(Path::new("/nonexistent/snapshots")).unwrap(), Snapshots::default());
+    }
+}
