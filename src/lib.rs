@@ -15,6 +15,9 @@
 pub mod bolt;
 pub mod cluster;
 pub mod durable;
+pub mod generate;
+pub mod inspect;
 pub mod raft;
 pub mod report;
 pub mod state_dir;
+pub mod verify;

@@ -58,8 +58,7 @@ pub fn check<R: ReadAt>(source: R) -> Result<Check, Error> {
     let mut check = Check::default();
     let fatal = match Reader::open(source) {
         Ok(reader) => {
-            let checked = check_file(&reader, &mut check);
-            return checked.map(|()| check);
+            return reader.check();
         }
         Err(Error::Empty) => ProblemKind::Empty,
         Err(Error::NoMeta { first, second }) => {
@@ -71,8 +70,19 @@ pub fn check<R: ReadAt>(source: R) -> Result<Check, Error> {
     Ok(check)
 }
 
-/// Checks a file whose metas were read.
-pub(crate) fn check_file<R: ReadAt>(reader: &Reader<R>, check: &mut Check) -> Result<(), Error> {
+impl<R: ReadAt> Reader<R> {
+    /// Checks the state that this reader reads, as [`check()`] does.
+    ///
+    /// # Errors
+    /// Only when the file can't be read.
+    pub fn check(&self) -> Result<Check, Error> {
+        let mut check = Check::default();
+        check_file(self, &mut check)?;
+        Ok(check)
+    }
+}
+
+fn check_file<R: ReadAt>(reader: &Reader<R>, check: &mut Check) -> Result<(), Error> {
     let geometry = *reader.geometry();
     check.pages.page_size = geometry.page_size;
     check.pages.total = geometry.high_water.0;

@@ -1,0 +1,401 @@
+//! The folder of one server, read as it is: what raft would start from.
+//!
+//! No lock is taken or waited for and nothing is created. A database that changes while it is read is read again:
+//! what lies between two looks at the metas that agree is one committed state.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::bolt::{self, PageCounts, Reader, TxId};
+use crate::raft::snapshot_store::{self, Snapshots};
+use crate::raft::{
+    CONF_BUCKET, ConfigurationAt, Index, LOGS_BUCKET, Log, LogChecker, LogSummary, StableState, Suffrage, Term,
+    check_stable,
+};
+use crate::report::{Finding, Findings, Severity};
+use crate::state_dir::{LOG_FILE, SNAPSHOTS_FOLDER, STABLE_FILE};
+
+/// So often a database that changes meanwhile is read again.
+const TRIES: u32 = 10;
+/// A bucket whose pages lead nowhere; the checker, when it runs, tells more.
+const UNREADABLE: &str = "BOLT-025";
+
+/// Why a folder could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system said no.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The disk failed while a database was read.
+    #[error("{}: {source}", path.display())]
+    Bolt {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        source: bolt::Error,
+    },
+    /// A writer committed again and again while we read.
+    #[error("{}: it changed {TRIES} times while it was read", path.display())]
+    Moving {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The folder is no server's and holds none.
+    #[error("{}: no raft state here: expected {LOG_FILE} and {STABLE_FILE}, or folders that hold them", path.display())]
+    NoState {
+        /// Which folder.
+        path: PathBuf,
+    },
+}
+
+/// How much to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What the node has.
+    Content,
+    /// And whether every page of both files is as it should be.
+    Structure,
+}
+
+/// One bolt file of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Store {
+    /// Bytes of the file; none when there is no file.
+    pub file_len: Option<u64>,
+    /// Bytes of a page; 0 when it could not be read.
+    pub page_size: usize,
+    /// The transaction that was committed last.
+    pub txid: TxId,
+    /// What it consists of; only with [`Depth::Structure`].
+    pub pages: PageCounts,
+}
+
+/// What one server's folder holds.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Name of the folder, which must be the server's id.
+    pub id: String,
+    /// The folder.
+    pub path: PathBuf,
+    /// raft-log.db as a file.
+    pub log_store: Store,
+    /// raft-stable.db as a file.
+    pub stable_store: Store,
+    /// The log.
+    pub log: LogSummary,
+    /// Term and vote.
+    pub stable: StableState,
+    /// The snapshots.
+    pub snapshots: Snapshots,
+    /// What is wrong with this folder.
+    pub findings: Vec<Finding>,
+}
+
+/// Whether a node will ask for votes, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Campaign {
+    /// Whether it will, once it hears from no leader.
+    pub will: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// The folders of servers in `path`: itself, or those in it, by name.
+///
+/// # Errors
+/// [`Error::NoState`] when there is none.
+pub fn state_folders(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    if has_state(path) {
+        return Ok(vec![path.to_owned()]);
+    }
+    let fail = |source| Error::Io { path: path.to_owned(), source };
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && has_state(&entry.path()) {
+            folders.push(entry.path());
+        }
+    }
+    if folders.is_empty() {
+        return Err(Error::NoState { path: path.to_owned() });
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+fn has_state(path: &Path) -> bool {
+    [LOG_FILE, STABLE_FILE, SNAPSHOTS_FOLDER].iter().any(|name| path.join(name).exists())
+}
+
+impl Node {
+    /// Reads the folder `path`; `each` sees every entry of the log that can be decoded, in order.
+    ///
+    /// When the log changes meanwhile, `each` is called with [`None`] and then for all entries again.
+    pub fn read(path: &Path, depth: Depth, each: &mut dyn FnMut(Option<&Log<'_>>)) -> Result<Node, Error> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let id = absolute.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        // The log first: raft raises its term before it appends an entry of that term.
+        let (log_store, (log, log_findings)) = read_log(&path.join(LOG_FILE), depth, each)?;
+        let (stable_store, (stable, stable_findings)) = read_stable(&path.join(STABLE_FILE), depth)?;
+        let folder = path.join(SNAPSHOTS_FOLDER);
+        let snapshots = snapshot_store::list(&folder).map_err(|source| Error::Io { path: folder, source })?;
+        let mut node =
+            Node { id, path: path.to_owned(), log_store, stable_store, log, stable, snapshots, findings: Vec::new() };
+        node.findings.extend(log_findings);
+        node.findings.extend(stable_findings);
+        node.check();
+        Ok(node)
+    }
+
+    /// The configuration that raft will act by: the last of the log, or the snapshot's. (hashicorp/raft api.go
+    /// NewRaft, restoreSnapshot)
+    pub fn latest_configuration(&self) -> Option<ConfigurationAt> {
+        let snapshot = self.snapshots.listed.first();
+        let from_log = self.log.latest_configuration.as_ref();
+        match (snapshot, from_log) {
+            (Some(snapshot), Some(log)) if log.index > snapshot.index => Some(log.clone()),
+            (Some(snapshot), _) => Some(ConfigurationAt {
+                index: snapshot.configuration_index,
+                term: snapshot.term,
+                configuration: snapshot.configuration.clone(),
+            }),
+            (None, log) => log.cloned(),
+        }
+    }
+
+    /// Index and term of the last entry, or of the snapshot behind which there is none.
+    pub fn last(&self) -> (Index, Term) {
+        let snapshot = self.snapshots.listed.first().map(|meta| (meta.index, meta.term));
+        snapshot.into_iter().chain(self.log.last).max().unwrap_or_default()
+    }
+
+    /// Whether the node will ask for votes. (hashicorp/raft raft.go runFollower)
+    pub fn campaign(&self) -> Campaign {
+        let Some(latest) = self.latest_configuration() else {
+            return Campaign { will: false, reason: "it has no configuration: it knows no peers".to_owned() };
+        };
+        let from = format!("in its latest configuration (entry {})", latest.index);
+        match latest.configuration.server(&self.id).map(|server| server.suffrage) {
+            Some(Suffrage::Voter) => Campaign { will: true, reason: format!("it is a Voter {from}") },
+            Some(other) => Campaign { will: false, reason: format!("it is a {other} {from}") },
+            None => Campaign { will: false, reason: format!("{:?} is no member {from}", self.id) },
+        }
+    }
+
+    /// Whether it is as it was generated: raft has not written a single entry or snapshot since.
+    pub fn is_untouched(&self) -> bool {
+        self.log.count > 0 && !self.has_run()
+    }
+
+    /// Whether raft has led or followed somebody on this state.
+    pub fn has_run(&self) -> bool {
+        self.log.dated > 0 || !self.snapshots.listed.is_empty()
+    }
+
+    /// What only both files together tell.
+    fn check(&mut self) {
+        let mut found = Vec::new();
+        let mut add = |finding: Finding| found.push(finding);
+        let file = |store: &Store| store.file_len.is_some();
+        match (file(&self.log_store), file(&self.stable_store)) {
+            (true, false) => add(missing(STABLE_FILE, "the node forgets its term and its vote and could vote twice")),
+            (false, true) => add(missing(LOG_FILE, "the node forgets its log but keeps its vote")),
+            (false, false) => {
+                add(missing(LOG_FILE, "only snapshots are left: the node forgets its term, vote and log"))
+            }
+            (true, true) => {}
+        }
+        for finding in check_stable(&self.stable, self.log.last) {
+            add(finding.in_file(STABLE_FILE));
+        }
+        if let Some((first, _)) = self.log.first
+            && first > Index(1)
+            && !self.snapshots.listed.iter().any(|meta| meta.index.0.saturating_add(1) >= first.0)
+        {
+            let message = format!(
+                "the log begins at {first} and no snapshot reaches {}: raft panics with \"log not found\"",
+                first.0 - 1
+            );
+            add(Finding::new("RAFT-015", Severity::Error, message)
+                .in_file(LOG_FILE)
+                .hint("restore the snapshots folder that belongs to this log"));
+        }
+        for (name, reason) in &self.snapshots.ignored {
+            let finding =
+                Finding::new("SNAP-001", Severity::Warning, format!("raft passes over this snapshot: {reason}"));
+            add(finding.in_file(&format!("{SNAPSHOTS_FOLDER}/{name}")));
+        }
+        if let Some(latest) = self.latest_configuration()
+            && latest.configuration.server(&self.id).is_none()
+        {
+            let message = format!(
+                "the folder is {:?}, but no member of the latest configuration (entry {}) has this id",
+                self.id, latest.index
+            );
+            add(Finding::new("NODE-002", Severity::Warning, message)
+                .hint("op-conductor takes the folder that --raft.server.id names; the ids must be equal"));
+        }
+        self.findings.extend(found);
+        let node = self.id.clone();
+        for finding in &mut self.findings {
+            finding.place.node = Some(node.clone());
+        }
+    }
+}
+
+fn missing(file: &str, consequence: &str) -> Finding {
+    Finding::new(
+        "NODE-001",
+        Severity::Error,
+        format!("the file is missing: op-conductor would make an empty one, and {consequence}"),
+    )
+    .in_file(file)
+    .hint("restore both files of this node from one backup, or remove the node and add it again with an empty folder")
+}
+
+fn read_log(
+    path: &Path,
+    depth: Depth,
+    each: &mut dyn FnMut(Option<&Log<'_>>),
+) -> Result<(Store, (LogSummary, Vec<Finding>)), Error> {
+    let mut again = false;
+    read_store(path, depth, &mut |reader| {
+        if std::mem::replace(&mut again, true) {
+            each(None);
+        }
+        let mut checker = LogChecker::default();
+        let found = each_pair(reader, LOGS_BUCKET, &mut |key, value| {
+            if let Some(log) = checker.push(key, value) {
+                each(Some(&log));
+            }
+        })?;
+        let (summary, mut findings) = checker.finish();
+        findings.extend(found);
+        Ok((summary, findings))
+    })
+}
+
+fn read_stable(path: &Path, depth: Depth) -> Result<(Store, (StableState, Vec<Finding>)), Error> {
+    read_store(path, depth, &mut |reader| {
+        let mut stable = StableState::default();
+        let mut findings = Findings::default();
+        let found = each_pair(reader, CONF_BUCKET, &mut |key, value| {
+            if let Err(error) = stable.insert(key, value) {
+                findings.add(Finding::new(
+                    "RAFT-016",
+                    Severity::Error,
+                    format!("{error}: raft fails or reads another number"),
+                ));
+            }
+        })?;
+        let mut findings = findings.finish();
+        findings.extend(found);
+        Ok((stable, findings))
+    })
+}
+
+type Pair<'a> = &'a mut dyn FnMut(&[u8], &[u8]);
+
+/// Calls `each` for the pairs of a bucket; gives what stopped it, when that is the file's fault.
+fn each_pair(reader: &Reader<File>, bucket: &[u8], each: Pair<'_>) -> Result<Option<Finding>, bolt::Error> {
+    match walk(reader, bucket, each) {
+        Ok(()) => Ok(None),
+        Err(bolt::Error::NoBucket { name }) => {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            let message = format!("a bolt file without the bucket {name:?}: op-conductor would take it for empty");
+            Ok(Some(
+                Finding::new("NODE-003", Severity::Warning, message).hint("is this file the store of another program?"),
+            ))
+        }
+        Err(error @ bolt::Error::Io { .. }) => Err(error),
+        Err(error) => {
+            let message = format!("the bucket can't be read to its end: {error}");
+            Ok(Some(Finding::new(UNREADABLE, Severity::Error, message)))
+        }
+    }
+}
+
+fn walk(reader: &Reader<File>, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt::Error> {
+    let bucket = reader.bucket(bucket)?.ok_or_else(|| bolt::Error::NoBucket { name: bucket.to_vec() })?;
+    let mut cursor = bucket.cursor();
+    while let Some(entry) = cursor.next()? {
+        each(entry.key, entry.value);
+    }
+    Ok(())
+}
+
+/// Opens a database and reads it by `read`, again when it changed meanwhile.
+fn read_store<T: Default>(
+    path: &Path,
+    depth: Depth,
+    read: &mut dyn FnMut(&Reader<File>) -> Result<(T, Vec<Finding>), bolt::Error>,
+) -> Result<(Store, (T, Vec<Finding>)), Error> {
+    let file_name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let fail = |source| Error::Bolt { path: path.to_owned(), source };
+    for attempt in 0..TRIES {
+        std::thread::sleep(Duration::from_millis(5) * attempt * attempt);
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+            file => file.map_err(|source| Error::Io { path: path.to_owned(), source })?,
+        };
+        let file_len = file.metadata().map_err(|source| Error::Io { path: path.to_owned(), source })?.len();
+        let mut store = Store { file_len: Some(file_len), ..Store::default() };
+        let mut findings = Vec::new();
+        let reader = match Reader::open(file) {
+            Ok(reader) => reader,
+            Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => {
+                // Two metas are never bad at once while bbolt writes.
+                let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+                findings.extend(structure(&bolt::check(file).map_err(fail)?));
+                return Ok((store, (T::default(), named(findings, &file_name))));
+            }
+            Err(error) => return Err(fail(error)),
+        };
+        (store.page_size, store.txid) = (reader.metas().page_size, reader.meta().txid);
+        if depth == Depth::Structure {
+            let check = reader.check().map_err(fail)?;
+            store.pages = check.pages;
+            findings.extend(structure(&check));
+        }
+        let (content, more) = read(&reader).map_err(fail)?;
+        if !reader.is_current().map_err(fail)? {
+            continue;
+        }
+        // The checker says it better.
+        let known = findings.iter().any(|finding| finding.severity == Severity::Error);
+        findings.extend(more.into_iter().filter(|finding| !(known && finding.id == UNREADABLE)));
+        return Ok((store, (content, named(findings, &file_name))));
+    }
+    Err(Error::Moving { path: path.to_owned() })
+}
+
+fn named(findings: Vec<Finding>, file: &str) -> Vec<Finding> {
+    findings.into_iter().map(|finding| finding.in_file(file)).collect()
+}
+
+/// The checker's problems as findings.
+fn structure(check: &bolt::Check) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = check.problems.iter().map(problem).collect();
+    if check.omitted > 0 {
+        let message = format!("{} more problems in this file are not shown", check.omitted);
+        findings.push(Finding::new("REPORT-001", Severity::Error, message));
+    }
+    findings
+}
+
+fn problem(problem: &bolt::Problem) -> Finding {
+    let severity = if problem.kind.is_harmless() { Severity::Warning } else { Severity::Error };
+    let mut finding = Finding::new(problem.kind.id(), severity, problem.to_string());
+    (finding.place.page, finding.place.offset) = (problem.page.map(|page| page.0), problem.offset);
+    finding
+}

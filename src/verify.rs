@@ -1,0 +1,234 @@
+//! One folder, or all of a cluster: does it hold together?
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::inspect::{Depth, Error, Node, state_folders};
+use crate::raft::{Configuration, Log};
+use crate::report::{Finding, Severity};
+
+/// Entries of so many indexes are compared at a time: this bounds the memory.
+const WINDOW: u64 = 1 << 16;
+
+/// What was looked at, and what was found.
+#[derive(Debug)]
+pub struct Report {
+    /// The servers' folders, by name.
+    pub nodes: Vec<Node>,
+    /// All findings, worst first.
+    pub findings: Vec<Finding>,
+    /// Who can win the next election, when several nodes were looked at.
+    pub winners: Option<Vec<String>>,
+}
+
+/// How many findings of each severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// raft or op-conductor would fail, or lose or fork data.
+    pub errors: usize,
+    /// Works, but not as people would expect.
+    pub warnings: usize,
+    /// Worth knowing.
+    pub notes: usize,
+}
+
+impl Report {
+    /// How many findings of each severity.
+    pub fn counts(&self) -> Counts {
+        let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
+        Counts { errors: count(Severity::Error), warnings: count(Severity::Warning), notes: count(Severity::Note) }
+    }
+}
+
+/// Verifies the server's folder `path`, or all servers' folders in it.
+pub fn verify(path: &Path) -> Result<Report, Error> {
+    let mut contents = Contents::default();
+    let mut nodes = Vec::new();
+    for folder in state_folders(path)? {
+        let node = nodes.len();
+        contents.begin(node, 0);
+        let read = Node::read(&folder, Depth::Structure, &mut |log| match log {
+            Some(log) => contents.add(log),
+            None => contents.begin(node, 0),
+        });
+        nodes.push(read?);
+    }
+    let mut findings: Vec<Finding> = nodes.iter().flat_map(|node| node.findings.iter().cloned()).collect();
+    let mut winners = None;
+    if nodes.len() > 1 {
+        compare_entries(&nodes, contents, &mut findings)?;
+        compare_nodes(&nodes, &mut findings);
+        winners = Some(next_leaders(&nodes, &mut findings));
+    }
+    for node in &nodes {
+        even_voters(node, &mut findings);
+    }
+    deduplicate(&mut findings);
+    findings.sort_by(|a, b| (b.severity, a.id, &a.place).cmp(&(a.severity, b.id, &b.place)));
+    Ok(Report { nodes, findings, winners })
+}
+
+/// The distinct entries at the indexes of one window: equal ones of several nodes are kept once.
+#[derive(Debug, Default)]
+struct Contents {
+    /// (index, term) -> hash of the content, and the first node that has it.
+    known: HashMap<(u64, u64), (u64, usize)>,
+    node: usize,
+    start: u64,
+    /// The highest index of any node.
+    last: u64,
+    /// (index, term, node, node that differs)
+    different: Vec<(u64, u64, usize, usize)>,
+}
+
+impl Contents {
+    fn begin(&mut self, node: usize, start: u64) {
+        self.node = node;
+        self.start = start;
+        self.different.retain(|(.., second)| *second != node);
+        self.known.retain(|_, (_, first)| *first != node);
+    }
+
+    fn add(&mut self, log: &Log<'_>) {
+        let (index, term) = (log.index.0, log.term.0);
+        self.last = self.last.max(index);
+        if index < self.start || index - self.start >= WINDOW {
+            return;
+        }
+        // Without AppendedAt: raft compares neither, but a leader's clock is no difference.
+        let mut hasher = DefaultHasher::new();
+        (log.kind, log.data.as_deref(), log.extensions.as_deref()).hash(&mut hasher);
+        let content = hasher.finish();
+        let (known, first) = *self.known.entry((index, term)).or_insert((content, self.node));
+        if known != content && self.different.len() < 100 {
+            self.different.push((index, term, first, self.node));
+        }
+    }
+}
+
+/// Log matching: entries of the same index and term must be the same. (raft paper 5.3)
+fn compare_entries(nodes: &[Node], mut contents: Contents, findings: &mut Vec<Finding>) -> Result<(), Error> {
+    let mut start = WINDOW;
+    while contents.last >= start {
+        contents.known.clear();
+        for (node, state) in nodes.iter().enumerate() {
+            contents.begin(node, start);
+            Node::read(&state.path, Depth::Content, &mut |log| match log {
+                Some(log) => contents.add(log),
+                None => contents.begin(node, start),
+            })?;
+        }
+        start += WINDOW;
+    }
+    for (index, term, first, second) in contents.different {
+        let (first, second) = (&nodes[first].id, &nodes[second].id);
+        let message = format!(
+            "the entry of term {term} differs from that of {first}: raft compares only index and term and would never notice"
+        );
+        findings.push(Finding::new("CLUSTER-001", Severity::Error, message).in_node(second).at_index(index).hint(
+            "the folders are not of one cluster, or one was edited alone: generate or restore all nodes together",
+        ));
+    }
+    Ok(())
+}
+
+fn compare_nodes(nodes: &[Node], findings: &mut Vec<Finding>) {
+    let mut first: Option<(&str, &Configuration)> = None;
+    for node in nodes {
+        let Some(at_one) = node.log.first_configuration.as_ref().filter(|at| at.index.0 == 1) else { continue };
+        match first {
+            None => first = Some((&node.id, &at_one.configuration)),
+            Some((id, known)) if *known != at_one.configuration => {
+                let message = format!("the configuration at index 1 differs from that of {id}: these are two clusters");
+                findings.push(
+                    Finding::new("CLUSTER-002", Severity::Error, message)
+                        .in_node(&node.id)
+                        .at_index(1)
+                        .hint("generate all nodes with one call, or with the same flags"),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    if let (Some(ran), Some(_)) =
+        (nodes.iter().find(|node| node.has_run()), nodes.iter().find(|node| node.is_untouched()))
+    {
+        for node in nodes.iter().filter(|node| node.is_untouched()) {
+            let message = format!(
+                "generated state that never ran, while {} has run: if this node ran before, it has forgotten votes and committed entries, and can help to elect a leader that lacks them",
+                ran.id
+            );
+            findings.push(
+                Finding::new("CLUSTER-003", Severity::Error, message)
+                    .in_node(&node.id)
+                    .hint("remove the node from the cluster and add it again with an empty folder; only a node that was down ever since the generation may be started as it is"),
+            );
+        }
+    }
+    let ids: Vec<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
+    let members = nodes.iter().filter_map(Node::latest_configuration).max_by_key(|at| at.index);
+    for server in members.iter().flat_map(|at| &at.configuration.servers) {
+        if !ids.contains(&server.id.as_str()) {
+            let message = "a member of the configuration has no folder here: it was not looked at";
+            findings.push(Finding::new("CLUSTER-004", Severity::Note, message).in_node(&server.id));
+        }
+    }
+}
+
+/// Who can win the next election among these nodes: voters whose last entry a quorum finds as good as its own, and
+/// whom that quorum takes for a voter. (hashicorp/raft raft.go requestVote, runCandidate)
+fn next_leaders(nodes: &[Node], findings: &mut Vec<Finding>) -> Vec<String> {
+    let states: Vec<_> = nodes.iter().map(|node| (node, node.latest_configuration(), node.last())).collect();
+    let is_voter = |configuration: &Configuration, id: &str| configuration.voters().any(|voter| voter.id == id);
+    let by_id: HashMap<&str, usize> = nodes.iter().enumerate().map(|(at, node)| (node.id.as_str(), at)).collect();
+    let wins = |(candidate, own, last): &&(&Node, Option<crate::raft::ConfigurationAt>, _)| {
+        let Some(own) = own.as_ref().map(|at| &at.configuration) else { return false };
+        if !is_voter(own, &candidate.id) {
+            return false;
+        }
+        let (index, term): (crate::raft::Index, crate::raft::Term) = *last;
+        let grants = own.voters().filter(|voter| {
+            // A voter without a folder here is counted as if it would grant: it was not looked at.
+            by_id.get(voter.id.as_str()).is_none_or(|at| {
+                let (_, theirs, (their_index, their_term)) = &states[*at];
+                let knows = theirs.as_ref().is_none_or(|at| is_voter(&at.configuration, &candidate.id));
+                knows && (term, index) >= (*their_term, *their_index)
+            })
+        });
+        grants.count() >= own.quorum()
+    };
+    let winners: Vec<String> = states.iter().filter(wins).map(|(node, ..)| node.id.clone()).collect();
+    if winners.is_empty() {
+        let message = "no node can win an election: none is a voter whose log a quorum finds as good as its own";
+        findings.push(
+            Finding::new("CLUSTER-005", Severity::Error, message)
+                .hint("compare the nodes with info; generate or restore all nodes together"),
+        );
+    }
+    winners
+}
+
+fn even_voters(node: &Node, findings: &mut Vec<Finding>) {
+    let first = node.log.first_configuration.as_ref().or(node.log.latest_configuration.as_ref());
+    let voters = first.map_or(0, |at| at.configuration.voters().count());
+    if voters > 0 && voters.is_multiple_of(2) {
+        let message = format!("{voters} voters: an even number survives no more failures than {}", voters - 1);
+        findings.push(Finding::new("CLUSTER-006", Severity::Warning, message));
+    }
+}
+
+/// Keeps one of the findings that say the same of the cluster.
+fn deduplicate(findings: &mut Vec<Finding>) {
+    let mut kept: Vec<Finding> = Vec::with_capacity(findings.len());
+    let mut seen = std::collections::HashSet::new();
+    for finding in findings.drain(..) {
+        if finding.place.node.is_some() || seen.insert((finding.id, finding.message.clone())) {
+            kept.push(finding);
+        }
+    }
+    *findings = kept;
+}
