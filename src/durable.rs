@@ -1,1 +1,0 @@
-//! Staging, fsync, swap and journal: the only place that replaces anything.
