@@ -13,6 +13,7 @@
 #![deny(missing_docs)]
 
 pub mod bolt;
+pub mod cli;
 pub mod cluster;
 pub mod durable;
 pub mod generate;

@@ -1,6 +1,8 @@
 //! The command: arguments in, an exit code out.
 #![forbid(unsafe_code)]
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    op_conductor_init::cli::main()
 }

@@ -3,16 +3,21 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
 
+use crate::cluster::Election;
+use crate::generate::{CLUSTER_FILE, ClusterFile};
 use crate::inspect::{Depth, Error, Node, state_folders};
 use crate::raft::{Configuration, Log};
 use crate::report::{Finding, Severity};
 
 /// Entries of so many indexes are compared at a time: this bounds the memory.
 const WINDOW: u64 = 1 << 16;
+/// A description of more bytes isn't read: one of 10,000 servers is shorter.
+const MAX_DESCRIPTION_LEN: u64 = 4 << 20;
 
 /// What was looked at, and what was found.
 #[derive(Debug)]
@@ -66,6 +71,16 @@ pub fn verify(path: &Path) -> Result<Report, Error> {
     }
     for node in &nodes {
         even_voters(node, &mut findings);
+    }
+    if let Some((path, text)) = description(path)? {
+        match serde_json::from_str(&text) {
+            Ok(description) => compare_description(&description, &nodes, winners.as_deref(), &mut findings),
+            Err(error) => {
+                let message =
+                    format!("can't be read as a description of the cluster, and was not compared with: {error}");
+                findings.push(Finding::new("CLUSTER-009", Severity::Warning, message).in_file(&path));
+            }
+        }
     }
     deduplicate(&mut findings);
     findings.sort_by(|a, b| (b.severity, a.id, &a.place).cmp(&(a.severity, b.id, &b.place)));
@@ -210,6 +225,69 @@ fn next_leaders(nodes: &[Node], findings: &mut Vec<Finding>) -> Vec<String> {
         );
     }
     winners
+}
+
+/// `cluster.json` of the folder, or beside a single server's folder.
+fn description(path: &Path) -> Result<Option<(String, String)>, Error> {
+    let beside = std::path::absolute(path).ok().and_then(|path| Some(path.parent()?.join(CLUSTER_FILE)));
+    let candidates = [Some(path.join(CLUSTER_FILE)), beside.filter(|_| state_folders(path).is_ok_and(|f| f == [path]))];
+    for file in candidates.into_iter().flatten() {
+        match std::fs::File::open(&file) {
+            Ok(open) => {
+                let mut text = String::new();
+                let read = open.take(MAX_DESCRIPTION_LEN).read_to_string(&mut text);
+                return match read {
+                    Ok(_) => Ok(Some((CLUSTER_FILE.to_owned(), text))),
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                        Ok(Some((CLUSTER_FILE.to_owned(), String::new())))
+                    }
+                    Err(source) => Err(Error::Io { path: file, source }),
+                };
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::Io { path: file, source }),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the state is what `cluster.json` says was generated.
+fn compare_description(
+    description: &ClusterFile,
+    nodes: &[Node],
+    winners: Option<&[String]>,
+    findings: &mut Vec<Finding>,
+) {
+    let described = Configuration { servers: description.servers.clone() };
+    for node in nodes {
+        let first = node.log.first_configuration.as_ref().filter(|first| first.index.0 == 1);
+        if first.is_some_and(|first| first.configuration != described) {
+            let message = format!(
+                "the configuration at index 1 is not that of {CLUSTER_FILE}: this is the state of another cluster"
+            );
+            findings.push(
+                Finding::new("CLUSTER-007", Severity::Error, message)
+                    .in_node(&node.id)
+                    .at_index(1)
+                    .hint("generate all nodes together, or remove the description that belongs to other state"),
+            );
+        }
+    }
+    let whole = nodes.iter().all(Node::is_untouched) && nodes.len() == description.servers.len();
+    if let Some(winners) = winners
+        && whole
+        && description.election == Election::Named
+        && winners != [description.initial_leader.clone()]
+    {
+        let message = format!(
+            "{CLUSTER_FILE} names {:?} as the first leader, but the election is open to: {}",
+            description.initial_leader,
+            winners.join(", ")
+        );
+        findings.push(
+            Finding::new("CLUSTER-008", Severity::Error, message).hint("generate all nodes again, with one call"),
+        );
+    }
 }
 
 fn even_voters(node: &Node, findings: &mut Vec<Finding>) {

@@ -340,9 +340,14 @@ impl Staging<'_> {
         if matches!(error, Error::Crash) {
             return error;
         }
+        self.abandon();
+        error
+    }
+
+    /// Removes what was staged.
+    pub fn abandon(self) {
         drop(fs::remove_file(self.path.join(JOURNAL)));
         drop(fs::remove_dir_all(&self.path));
-        error
     }
 }
 

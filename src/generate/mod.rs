@@ -21,6 +21,8 @@
 //! What the plan can't give: if the leader never starts, nobody leads. A follower that has heard nothing can't tell
 //! "the leader won and died" from "it never came".
 
+mod write;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,8 @@ use crate::raft::{
     AppendedAt, CONF_BUCKET, CURRENT_TERM, Configuration, Index, LAST_VOTE_CAND, LAST_VOTE_TERM, LOGS_BUCKET, Log,
     LogType, Server, Suffrage, Term,
 };
+
+pub use write::{CLUSTER_FILE, Error, WriteOptions, Written, write};
 
 /// What every server's files are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,249 @@
+//! `info`: what a server's folder holds.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::text::{bytes, count, table};
+use super::{Format, Outcome, answer};
+use crate::inspect::{Depth, Node, state_folders};
+use crate::raft::codec::decode_configuration;
+use crate::raft::{Log, LogType, Suffrage};
+
+const AFTER_HELP: &str = "\
+Examples:
+  # One server, its last 20 entries:
+  op-conductor-init info --state-dir ./raft-state/sequencer-1 --entries 20
+
+  # All servers of a folder, one row each, for a program:
+  op-conductor-init info --state-dir ./raft-state --format json
+
+Works on running nodes: no lock is taken or waited for, nothing is created or changed.
+
+Exit status: 0 shown; 2 there is no state, or it could not be read.";
+
+/// Show what a server's folder holds: term, vote, log, members, and whether it will campaign.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Options {
+    /// A server's folder (<storage dir>/<server id>), or a folder of such folders.
+    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
+    state_dir: PathBuf,
+
+    /// How many of the last entries to list for a single server.
+    #[arg(long, value_name = "N", default_value_t = 10, env = "OP_CONDUCTOR_INIT_ENTRIES", hide_env_values = true)]
+    entries: usize,
+
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
+    format: Format,
+}
+
+/// An entry of the list.
+#[derive(Debug, serde::Serialize)]
+struct Row {
+    index: u64,
+    term: u64,
+    #[serde(rename = "type")]
+    kind: String,
+    data_len: usize,
+    appended_at: Option<String>,
+    content: Option<String>,
+}
+
+impl Options {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        let folders = state_folders(&self.state_dir)?;
+        let single = folders.len() == 1;
+        let mut nodes = Vec::new();
+        for folder in &folders {
+            nodes.push(read(folder, if single { self.entries } else { 0 })?);
+        }
+        answer(&match self.format {
+            Format::Json => {
+                let values: Vec<Value> = nodes.iter().map(|(node, rows)| node_json(node, rows, single)).collect();
+                format!("{:#}\n", json!({"nodes": values}))
+            }
+            Format::Text => match nodes.as_slice() {
+                [(node, rows)] => node_text(node, rows),
+                _ => cluster_text(&self.state_dir, &nodes),
+            },
+        })?;
+        Ok(Outcome::Fine)
+    }
+}
+
+fn read(folder: &Path, most: usize) -> anyhow::Result<(Node, VecDeque<Row>)> {
+    let mut rows = VecDeque::new();
+    let node = Node::read(folder, Depth::Content, &mut |log| match log {
+        None => rows.clear(),
+        Some(_) if most == 0 => {}
+        Some(log) => {
+            if rows.len() == most {
+                rows.pop_front();
+            }
+            rows.push_back(row(log));
+        }
+    })?;
+    Ok((node, rows))
+}
+
+fn row(log: &Log<'_>) -> Row {
+    let data = log.data.as_deref().unwrap_or_default();
+    let content = match log.kind {
+        LogType::Configuration => Some(decode_configuration(data).map_or_else(
+            |error| error.to_string(),
+            |configuration| {
+                let member = |server: &crate::raft::Server| match server.suffrage {
+                    Suffrage::Voter => server.id.clone(),
+                    other => format!("{} ({other})", server.id),
+                };
+                configuration.servers.iter().map(member).collect::<Vec<_>>().join(", ")
+            },
+        )),
+        _ => None,
+    };
+    Row {
+        index: log.index.0,
+        term: log.term.0,
+        kind: log.kind.to_string(),
+        data_len: data.len(),
+        appended_at: log.appended_at.timestamp().map(|time| time.to_string()),
+        content,
+    }
+}
+
+fn vote(node: &Node) -> String {
+    node.stable.vote().map_or_else(
+        || "none recorded".to_owned(),
+        |(term, candidate)| format!("in term {term} for {candidate} (a recorded vote is no leadership)"),
+    )
+}
+
+fn log_range(node: &Node) -> String {
+    match (node.log.first, node.log.last) {
+        (Some((first, _)), Some((last, term))) => {
+            format!("{first}..{last}: {}, the last of term {term}", count(node.log.count, "entry", "entries"))
+        }
+        _ => "empty".to_owned(),
+    }
+}
+
+fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
+    let campaign = node.campaign();
+    let will = if campaign.will { "yes" } else { "no" };
+    let mut text = format!("Server {} in {}\n\n", node.id, node.path.display());
+    let snapshots = match node.snapshots.listed.first() {
+        Some(newest) => format!(
+            "{}, the newest at index {}, term {} ({})",
+            node.snapshots.listed.len(),
+            newest.index,
+            newest.term,
+            bytes(newest.size)
+        ),
+        None => "none".to_owned(),
+    };
+    let file = |store: &crate::inspect::Store| match store.file_len {
+        Some(len) => format!("{}, transaction {}", bytes(len), store.txid),
+        None => "missing".to_owned(),
+    };
+    for (name, value) in [
+        ("Term", node.stable.term().to_string()),
+        ("Vote", vote(node)),
+        ("Log", log_range(node)),
+        ("Snapshots", snapshots),
+        ("Campaigns", format!("{will}: {}", campaign.reason)),
+        ("Log store", file(&node.log_store)),
+        ("Stable store", file(&node.stable_store)),
+    ] {
+        _ = writeln!(text, "  {name:<13} {value}");
+    }
+    if let Some(latest) = node.latest_configuration() {
+        _ = writeln!(text, "\nMembers, by the latest configuration (entry {}):", latest.index);
+        let servers = latest.configuration.servers.iter();
+        text += &table(
+            &["ID", "ADDRESS", "SUFFRAGE"],
+            servers.map(|server| vec![server.id.clone(), server.address.clone(), server.suffrage.to_string()]),
+        );
+    }
+    if !rows.is_empty() {
+        let of = if (rows.len() as u64) < node.log.count {
+            format!(" (the last {} of {})", rows.len(), node.log.count)
+        } else {
+            String::new()
+        };
+        _ = writeln!(text, "\nEntries{of}:");
+        let row = |row: &Row| {
+            let content = row.content.clone().or_else(|| row.appended_at.clone()).unwrap_or_default();
+            vec![row.index.to_string(), row.term.to_string(), row.kind.clone(), bytes(row.data_len as u64), content]
+        };
+        text += &table(&["INDEX", "TERM", "TYPE", "DATA", "CONTENT"], rows.iter().map(row));
+    }
+    text += &findings_line(node.findings.len());
+    text
+}
+
+fn findings_line(findings: usize) -> String {
+    match findings {
+        0 => String::new(),
+        _ => format!(
+            "\n{}: verify tells more.\n",
+            count(findings as u64, "thing is not as it should be", "things are not as they should be")
+        ),
+    }
+}
+
+fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
+    let mut text = format!("{} servers in {}\n\n", nodes.len(), path.display());
+    let row = |(node, _): &(Node, VecDeque<Row>)| {
+        let latest = node.latest_configuration();
+        let suffrage =
+            latest.and_then(|at| at.configuration.server(&node.id).map(|server| server.suffrage.to_string()));
+        let (first, last) = (node.log.first.map_or(0, |first| first.0.0), node.log.last.map_or(0, |last| last.0.0));
+        let vote =
+            node.stable.vote().map_or_else(|| "-".to_owned(), |(term, candidate)| format!("{term} for {candidate}"));
+        vec![
+            node.id.clone(),
+            node.stable.term().to_string(),
+            format!("{first}..{last}"),
+            node.last().1.to_string(),
+            suffrage.unwrap_or_else(|| "-".to_owned()),
+            if node.campaign().will { "yes" } else { "no" }.to_owned(),
+            vote,
+        ]
+    };
+    text += &table(&["ID", "TERM", "LOG", "LAST TERM", "IS", "CAMPAIGNS", "VOTE"], nodes.iter().map(row));
+    text += &findings_line(nodes.iter().map(|(node, _)| node.findings.len()).sum());
+    text += "\nFor one server in full, name its folder in --state-dir.\n";
+    text
+}
+
+fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
+    let latest = node.latest_configuration();
+    let by_type = node.log.by_type.iter().map(|(kind, count)| (LogType::from_byte(*kind).to_string(), json!(count)));
+    let store = |store: &crate::inspect::Store| json!({"file_len": store.file_len, "page_size": store.page_size, "txid": store.txid.0});
+    let snapshot = |meta: &crate::raft::snapshot_store::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
+    let mut value = json!({
+        "id": node.id,
+        "path": node.path,
+        "current_term": node.stable.term(),
+        "vote": node.stable.vote().map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
+        "first_index": node.log.first.map(|first| first.0),
+        "last_index": node.log.last.map(|last| last.0),
+        "last_term": node.last().1,
+        "entry_count": node.log.count,
+        "entries_by_type": by_type.collect::<serde_json::Map<_, _>>(),
+        "configuration": latest.map(|at| json!({"index": at.index, "servers": at.configuration.servers})),
+        "campaign": node.campaign(),
+        "snapshots": node.snapshots.listed.iter().map(snapshot).collect::<Vec<_>>(),
+        "log_store": store(&node.log_store),
+        "stable_store": store(&node.stable_store),
+        "finding_count": node.findings.len(),
+    });
+    if single {
+        value["entries"] = json!(rows);
+    }
+    value
+}

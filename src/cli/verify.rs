@@ -1,0 +1,168 @@
+//! `verify`: does the state hold together?
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::text::{bytes, count, table};
+use super::{Format, Outcome, answer};
+use crate::inspect::Node;
+use crate::report::{Finding, Severity};
+use crate::verify::{Report, verify};
+
+const AFTER_HELP: &str = "\
+Examples:
+  # A whole cluster as it was generated or collected: each node, and the nodes against each other:
+  op-conductor-init verify --state-dir ./raft-state
+
+  # One node, in CI, where a warning fails too:
+  op-conductor-init verify --state-dir /data/raft/sequencer-1 --fail-on warning --format json
+
+Works on running nodes: no lock is taken or waited for, nothing is created or changed.
+An error means that raft or op-conductor would fail, or lose or fork data; a warning, that it works
+but not as people would expect.
+
+Exit status: 0 no error (with --fail-on warning: no warning either); 1 findings; 2 could not tell.";
+
+/// Check the state of one server, or of all servers of a cluster against each other.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Options {
+    /// A server's folder (<storage dir>/<server id>), or a folder of such folders.
+    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
+    state_dir: PathBuf,
+
+    /// From which severity on the exit status is 1.
+    #[arg(long, value_enum, default_value = "error", env = "OP_CONDUCTOR_INIT_FAIL_ON", hide_env_values = true)]
+    fail_on: FailOn,
+
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FailOn {
+    /// Only errors.
+    Error,
+    /// Warnings too.
+    Warning,
+}
+
+impl Options {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        let report = verify(&self.state_dir)?;
+        let counts = report.counts();
+        let fails = counts.errors > 0 || (self.fail_on == FailOn::Warning && counts.warnings > 0);
+        answer(&match self.format {
+            Format::Text => self.text(&report),
+            Format::Json => self.json(&report, fails),
+        })?;
+        Ok(if fails { Outcome::Bad } else { Outcome::Fine })
+    }
+
+    fn text(&self, report: &Report) -> String {
+        let mut text = format!(
+            "Looked at {} in {}\n\n",
+            count(report.nodes.len() as u64, "server", "servers"),
+            self.state_dir.display()
+        );
+        text += &table(
+            &["ID", "TERM", "LOG", "ENTRIES", "LOG STORE", "STABLE STORE", "SNAPSHOTS"],
+            report.nodes.iter().map(row),
+        );
+        text.push('\n');
+        for finding in &report.findings {
+            text += &finding_text(finding);
+        }
+        if let Some(winners) = &report.winners {
+            _ = match winners.as_slice() {
+                [] => writeln!(text, "Next election: nobody can win it."),
+                [only] => writeln!(text, "Next election: only {only} can win it."),
+                several => writeln!(text, "Next election: open to {}.", several.join(", ")),
+            };
+        }
+        text += &verdict(report);
+        text
+    }
+
+    fn json(&self, report: &Report, fails: bool) -> String {
+        let node = |node: &Node| {
+            json!({
+                "id": node.id,
+                "path": node.path,
+                "current_term": node.stable.term(),
+                "first_index": node.log.first.map(|first| first.0),
+                "last_index": node.log.last.map(|last| last.0),
+                "entry_count": node.log.count,
+                "log_pages": pages(&node.log_store.pages),
+                "stable_pages": pages(&node.stable_store.pages),
+            })
+        };
+        let value = json!({
+            "state_dir": self.state_dir,
+            "verdict": if fails { "bad" } else { "fine" },
+            "counts": report.counts(),
+            "next_leaders": report.winners,
+            "nodes": report.nodes.iter().map(node).collect::<Vec<_>>(),
+            "findings": report.findings,
+        });
+        format!("{value:#}\n")
+    }
+}
+
+fn pages(pages: &crate::bolt::PageCounts) -> Value {
+    json!({
+        "page_size": pages.page_size,
+        "total": pages.total,
+        "branch": pages.branch,
+        "leaf": pages.leaf,
+        "overflow": pages.overflow,
+        "free": pages.free,
+        "freelist": pages.freelist,
+    })
+}
+
+fn row(node: &Node) -> Vec<String> {
+    let (first, last) = (node.log.first.map_or(0, |first| first.0.0), node.log.last.map_or(0, |last| last.0.0));
+    let store = |store: &crate::inspect::Store| store.file_len.map_or_else(|| "missing".to_owned(), bytes);
+    vec![
+        node.id.clone(),
+        node.stable.term().to_string(),
+        format!("{first}..{last}"),
+        node.log.count.to_string(),
+        store(&node.log_store),
+        store(&node.stable_store),
+        node.snapshots.listed.len().to_string(),
+    ]
+}
+
+fn finding_text(finding: &Finding) -> String {
+    let place = finding.place.to_string();
+    let place = if place.is_empty() { place } else { format!("{place}: ") };
+    let times = if finding.count > 1 { format!(" ({} times)", finding.count) } else { String::new() };
+    let mut text = format!("{}  {}  {place}{}{times}\n", finding.severity, finding.id, finding.message);
+    if let Some(hint) = &finding.hint {
+        _ = writeln!(text, "  hint: {hint}");
+    }
+    text
+}
+
+fn verdict(report: &Report) -> String {
+    let counts = report.counts();
+    if report.findings.is_empty() {
+        return "Verdict: fine, nothing found.\n".to_owned();
+    }
+    let worst = report.findings.iter().map(|finding| finding.severity).max();
+    let word = match worst {
+        Some(Severity::Error) => "NOT fine",
+        _ => "fine",
+    };
+    format!(
+        "Verdict: {word}: {}, {}, {}.\n",
+        count(counts.errors as u64, "error", "errors"),
+        count(counts.warnings as u64, "warning", "warnings"),
+        count(counts.notes as u64, "note", "notes")
+    )
+}
