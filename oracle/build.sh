@@ -1,0 +1,38 @@
+#!/bin/sh
+# Builds static binaries into oracle/bin. Each argument is a raft version, or op-conductor:VERSION for the unmodified
+# op-conductor; without arguments, the oracle for every raft version. Quick when nothing changed.
+set -eu
+cd "$(dirname "$0")"
+RAFT_VERSIONS="1.6.1 1.7.1 1.7.3 1.8.0"
+
+if ! command -v go >/dev/null; then
+    echo "oracle/build.sh needs Go 1.25 or newer: install it and put it on the PATH" >&2
+    exit 2
+fi
+
+# build OUTPUT PACKAGE FLAGS...: without version control's stamp, so that the bytes depend on the sources alone.
+build() {
+    output=$1
+    package=$2
+    shift 2
+    CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$output" "$@" "$package"
+    echo "oracle/bin/$(basename "$output")"
+}
+
+raft() {
+    output=bin/oracle-raft-$1
+    case $1 in
+    1.6.1) build "$output" . -modfile=versions/raft-1.6.1.mod -tags=boltv1 ;;
+    1.7.3) build "$output" . ;;
+    1.7.1 | 1.8.0) build "$output" . "-modfile=versions/raft-$1.mod" ;;
+    *)
+        echo "expected a raft version of $RAFT_VERSIONS or op-conductor:VERSION, found $1" >&2
+        exit 2
+        ;;
+    esac
+}
+
+[ $# -gt 0 ] || set -- $RAFT_VERSIONS
+for wanted; do
+    raft "$wanted"
+done
