@@ -31,6 +31,7 @@ func verbs() []verb {
 		{"read", "print the stores of a server's folder", runRead},
 		{"check", "run bbolt's own check on files", runCheck},
 		{"puts", "make files from sequences of puts on stdin", runPuts},
+		{"node", "run one raft node", runNode},
 		{"version", "print the versions of the modules inside", runVersion},
 	}
 }
