@@ -32,6 +32,8 @@ func verbs() []verb {
 		{"check", "run bbolt's own check on files", runCheck},
 		{"puts", "make files from sequences of puts on stdin", runPuts},
 		{"node", "run one raft node", runNode},
+		{"hammer", "append to the stores of a folder without pause", runHammer},
+		{"bench", "time the store's and the codec's calls", runBench},
 		{"version", "print the versions of the modules inside", runVersion},
 	}
 }

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+type hammerFlags struct {
+	dir              string
+	size, batch      int
+	interval, runFor time.Duration
+	keep             uint64
+}
+
+func runHammer(ctx context.Context, args []string) (err error) {
+	var f hammerFlags
+	flags := flag.NewFlagSet("hammer", flag.ExitOnError)
+	flags.StringVar(&f.dir, "dir", "", "the server's `folder` (required)")
+	flags.IntVar(&f.size, "entries-size", 1024, "`bytes` a command")
+	flags.IntVar(&f.batch, "batch", 1, "entries a transaction")
+	flags.DurationVar(&f.interval, "interval", 10*time.Millisecond, "`time` between transactions; 0: none")
+	flags.DurationVar(&f.runFor, "run-for", 10*time.Second, "stop after this `time`")
+	flags.Uint64Var(&f.keep, "truncate-front", 0, "keep at most this `number` of entries, as raft does after a snapshot; 0: all")
+	_ = flags.Parse(args)
+	if f.dir == "" || f.batch < 1 {
+		return errors.New("--dir and a --batch of at least 1 are required")
+	}
+	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+		return err
+	}
+	s, err := openStores(f.dir, storeOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	timed, cancel := context.WithTimeout(ctx, f.runFor)
+	defer cancel()
+	return hammer(timed, s, f)
+}
+
+// hammer goes on from the last index and prints where it is each second and at the end.
+func hammer(ctx context.Context, s *stores, f hammerFlags) error {
+	last, err := s.log.LastIndex()
+	if err != nil {
+		return err
+	}
+	report := time.Now()
+	for round := uint64(1); ctx.Err() == nil; round++ {
+		if last, err = strike(s, f, last, round); err != nil {
+			return err
+		}
+		if time.Since(report) >= time.Second {
+			report = time.Now()
+			if err := printJSON(os.Stdout, fields{"last_index": last}); err != nil {
+				return err
+			}
+		}
+		pause(ctx, f.interval)
+	}
+	return printJSON(os.Stdout, fields{"last_index": last, "done": true})
+}
+
+// strike appends one batch; every 10th is of a new term, which goes to the stable store first, as in raft.
+func strike(s *stores, f hammerFlags, last, round uint64) (uint64, error) {
+	term := 1 + round/10
+	if round%10 == 0 {
+		if err := s.stable.SetUint64([]byte("CurrentTerm"), term); err != nil {
+			return last, err
+		}
+	}
+	logs := make([]*raft.Log, f.batch)
+	for i := range logs {
+		last++
+		logs[i] = &raft.Log{Index: last, Term: term, Type: raft.LogCommand, Data: streamBytes(last, f.size), AppendedAt: time.Now()}
+	}
+	if err := s.log.StoreLogs(logs); err != nil {
+		return last, err
+	}
+	return last, truncateFront(s.log, last, f.keep)
+}
+
+func truncateFront(store *boltStore, last, keep uint64) error {
+	if keep == 0 || last <= keep {
+		return nil
+	}
+	first, err := store.FirstIndex()
+	if err != nil || first > last-keep {
+		return err
+	}
+	return store.DeleteRange(first, last-keep)
+}
+
+func pause(ctx context.Context, interval time.Duration) {
+	if interval == 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(interval):
+	}
+}
