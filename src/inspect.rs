@@ -211,7 +211,7 @@ impl Node {
             (true, false) => add(missing(STABLE_FILE, "the node forgets its term and its vote and could vote twice")),
             (false, true) => add(missing(LOG_FILE, "the node forgets its log but keeps its vote")),
             (false, false) => {
-                add(missing(LOG_FILE, "only snapshots are left: the node forgets its term, vote and log"))
+                add(missing(LOG_FILE, "only snapshots are left: the node forgets its term, vote and log"));
             }
             (true, true) => {}
         }
@@ -334,11 +334,14 @@ fn walk(reader: &Reader<File>, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt
     Ok(())
 }
 
+/// Reads the content of an open database, and what is wrong with it.
+type ReadContent<'a, T> = &'a mut dyn FnMut(&Reader<File>) -> Result<(T, Vec<Finding>), bolt::Error>;
+
 /// Opens a database and reads it by `read`, again when it changed meanwhile.
 fn read_store<T: Default>(
     path: &Path,
     depth: Depth,
-    read: &mut dyn FnMut(&Reader<File>) -> Result<(T, Vec<Finding>), bolt::Error>,
+    read: ReadContent<'_, T>,
 ) -> Result<(Store, (T, Vec<Finding>)), Error> {
     let file_name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
