@@ -16,6 +16,8 @@ pub mod bolt;
 pub mod cli;
 pub mod cluster;
 pub mod durable;
+#[cfg(feature = "gate")]
+pub mod gate;
 pub mod generate;
 pub mod inspect;
 pub mod raft;
