@@ -20,6 +20,7 @@ for binary in $binaries; do
     name=${binary#oracle/bin/}
     case $name in
     oracle-*) image "$name" "op-conductor-init/oracle:${name#oracle-}" ;;
+    stub) image "$name" op-conductor-init/stub:latest ;;
     op-conductor-*) image "$name" "op-conductor-init/op-conductor:${name#op-conductor-}" ;;
     esac
 done
