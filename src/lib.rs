@@ -19,7 +19,10 @@ pub mod durable;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod generate;
+#[cfg(feature = "payload")]
+pub mod head;
 pub mod inspect;
+pub mod payload;
 pub mod raft;
 pub mod report;
 pub mod state_dir;

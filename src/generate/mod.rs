@@ -46,6 +46,8 @@ pub struct Plan {
     pub current_term: Term,
     /// Index 1 of all servers, encoded.
     configuration: Vec<u8>,
+    /// Index 2 of all servers: the unsafe head, as op-conductor's state machine stores it.
+    payload: Option<Vec<u8>>,
 }
 
 /// What one server gets that others don't.
@@ -83,7 +85,18 @@ impl Plan {
             Election::Named => spec.voter_count(),
             Election::Open => 0,
         };
-        Plan { current_term: Term(spec.initial_term.0 + above), spec, configuration }
+        Plan { current_term: Term(spec.initial_term.0 + above), spec, configuration, payload: None }
+    }
+
+    /// The same with an unsafe head at index 2 of every server: `payload` is an envelope's bytes.
+    #[must_use]
+    pub fn with_payload(self, payload: Vec<u8>) -> Plan {
+        Plan { payload: Some(payload), ..self }
+    }
+
+    /// The unsafe head, when there is one.
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.payload.as_deref()
     }
 
     /// The state of each server, in the order of the flags. One at a time: a large cluster's entries are large.
@@ -106,6 +119,13 @@ impl Plan {
             data: Some(Cow::Borrowed(self.configuration.as_slice())),
             purpose: "all members".to_owned(),
         }];
+        entries.extend(self.payload.as_deref().map(|payload| PlannedEntry {
+            index: Index(2),
+            term: spec.initial_term,
+            kind: LogType::Command,
+            data: Some(Cow::Borrowed(payload)),
+            purpose: "the unsafe head: sequencing starts on it".to_owned(),
+        }));
         if spec.election == Election::Named {
             entries.extend(self.last_entry(server, follower, entries.len()));
         }
@@ -345,6 +365,18 @@ mod tests {
         let entries = vec![(1, 5, LogType::Configuration)];
         let shapes: Vec<_> = plan.nodes().map(|node| shape(&node)).collect();
         assert_eq!(shapes, [(entries.clone(), None), (entries.clone(), Some(5)), (entries, None)]);
+    }
+
+    #[test]
+    fn a_payload_is_index_2_of_everybody() {
+        use LogType::{Command, Configuration, Noop};
+        let plan = plan(2, "", "sequencer-1", 1, Election::Named).with_payload(vec![7; 600]);
+        let shapes: Vec<_> = plan.nodes().map(|node| shape(&node).0).collect();
+        let first = [(1, 1, Configuration), (2, 1, Command)];
+        assert_eq!(shapes, [[&first[..], &[(3, 3, Noop)]].concat(), [&first[..], &[(3, 2, Configuration)]].concat()]);
+        for node in plan.nodes() {
+            assert_eq!(node.entries[1].data.as_deref(), plan.payload());
+        }
     }
 
     #[test]

@@ -1,0 +1,201 @@
+//! One question to an execution client: JSON-RPC over HTTP or HTTPS.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::MAX_LEN;
+use super::json::{JsonError, unwrap};
+
+/// For the whole exchange.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An execution client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// Names and values of headers, such as one that authorizes.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Which block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockId {
+    /// The newest.
+    Latest,
+    /// That of this number.
+    Number(u64),
+    /// That of this hash, `0x` and 64 digits.
+    Hash(String),
+}
+
+impl FromStr for BlockId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<BlockId, String> {
+        let is_hash = text.len() == 66 && text.starts_with("0x") && text[2..].bytes().all(|b| b.is_ascii_hexdigit());
+        match text {
+            "latest" => Ok(BlockId::Latest),
+            _ if is_hash => Ok(BlockId::Hash(text.to_lowercase())),
+            _ => {
+                let number = match text.strip_prefix("0x") {
+                    Some(digits) => u64::from_str_radix(digits, 16).ok(),
+                    None => text.parse().ok(),
+                };
+                number.map(BlockId::Number).ok_or_else(|| "expected latest, a block number or a block hash".to_owned())
+            }
+        }
+    }
+}
+
+/// Why the client could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcError {
+    /// No connection, no answer in time, no TLS, or a URL that is none.
+    #[error("asking {url}: {reason}")]
+    Transport {
+        /// Whom.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Not the answer of a JSON-RPC server.
+    #[error("asking {url}: HTTP status {status}: {body}")]
+    Status {
+        /// Whom.
+        url: String,
+        /// HTTP's number.
+        status: u16,
+        /// First line of the answer.
+        body: String,
+    },
+    /// An answer that is no block.
+    #[error("asking {url}: {error}")]
+    Answer {
+        /// Whom.
+        url: String,
+        /// What is wrong with it.
+        error: JsonError,
+    },
+}
+
+impl Endpoint {
+    /// Asks for a block with its transactions.
+    pub(super) fn block(&self, block: &BlockId) -> Result<Value, RpcError> {
+        let (method, id) = match block {
+            BlockId::Latest => ("eth_getBlockByNumber", "latest".to_owned()),
+            BlockId::Number(number) => ("eth_getBlockByNumber", format!("{number:#x}")),
+            BlockId::Hash(hash) => ("eth_getBlockByHash", hash.clone()),
+        };
+        let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": [id, true]}).to_string();
+        let (status, body) = self.exchange(&question).map_err(|error| self.transport(&error))?;
+        let answer = |error| RpcError::Answer { url: self.url.clone(), error };
+        let value: Result<Value, _> = serde_json::from_slice(&body);
+        match value {
+            // Some servers give an error of JSON-RPC a status of its own.
+            Ok(value) if status == 200 || value.get("error").is_some() => unwrap(value).map_err(answer),
+            Err(error) if status == 200 => Err(answer(JsonError::Syntax(error.to_string()))),
+            _ => {
+                let text = String::from_utf8_lossy(&body);
+                let body = text.lines().next().unwrap_or_default().chars().take(200).collect();
+                Err(RpcError::Status { url: self.url.clone(), status, body })
+            }
+        }
+    }
+
+    fn exchange(&self, question: &str) -> Result<(u16, Vec<u8>), ureq::Error> {
+        let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
+        let agent = config.build().new_agent();
+        let mut request = agent.post(&self.url).header("Content-Type", "application/json");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let mut response = request.send(question)?;
+        let status = response.status().as_u16();
+        Ok((status, response.body_mut().with_config().limit(MAX_LEN).read_to_vec()?))
+    }
+
+    fn transport(&self, error: &ureq::Error) -> RpcError {
+        let reason = match error {
+            ureq::Error::Timeout(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
+            other => other.to_string(),
+        };
+        RpcError::Transport { url: self.url.clone(), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::head::{Source, load};
+
+    /// Answers one request with `answer`; gives the URL and, in the end, what was asked.
+    fn server(answer: String) -> (String, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            while !String::from_utf8_lossy(&request).contains("\"params\"") {
+                let read = stream.read(&mut buffer).unwrap();
+                request.extend_from_slice(&buffer[..read]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        (url, asked)
+    }
+
+    fn http(status: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    }
+
+    fn ask(answer: String, block: &str) -> (Result<crate::head::UnsafeHead, crate::head::Error>, String) {
+        let (url, asked) = server(answer);
+        let headers = vec![("X-Key".to_owned(), "secret".to_owned())];
+        let result = load(&Source::Rpc(Endpoint { url, headers }, block.parse().unwrap()), true);
+        (result, asked.join().unwrap())
+    }
+
+    #[test]
+    fn a_block_is_asked_for_once_with_its_transactions() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/payload/v4-3-txs");
+        let block = std::fs::read_to_string(format!("{path}.block.json")).unwrap();
+        let answer = http("200 OK", &format!(r#"{{"jsonrpc":"2.0","id":1,"result":{block}}}"#));
+        let (head, asked) = ask(answer, "0x65");
+        assert_eq!(head.unwrap().bytes, std::fs::read(format!("{path}.ssz")).unwrap());
+        assert!(asked.contains(r#""params":["0x65",true]"#), "{asked}");
+        assert!(asked.to_lowercase().contains("x-key: secret"), "{asked}");
+    }
+
+    #[test]
+    fn each_way_to_fail_says_so() {
+        let reason = |answer: String| ask(answer, "latest").0.unwrap_err().to_string();
+        assert!(reason(http("403 Forbidden", "go away\nplease")).ends_with("HTTP status 403: go away"));
+        assert!(reason(http("200 OK", "<html>")).contains("not JSON"));
+        assert!(reason(http("200 OK", r#"{"result":null}"#)).contains("no such block"));
+        let error = r#"{"error":{"code":-32601,"message":"method not found"}}"#;
+        assert!(reason(http("400 Bad Request", error)).contains("error -32601: method not found"));
+        assert!(reason(String::new()).contains("asking http://127.0.0.1:"));
+        let nobody = Endpoint { url: "http://127.0.0.1:1".to_owned(), headers: Vec::new() };
+        assert!(matches!(nobody.block(&BlockId::Latest), Err(RpcError::Transport { .. })));
+        let no_url = Endpoint { url: "ftp://x".to_owned(), headers: Vec::new() };
+        assert!(matches!(no_url.block(&BlockId::Latest), Err(RpcError::Transport { .. })));
+    }
+
+    #[test]
+    fn a_block_is_latest_a_number_or_a_hash() {
+        assert_eq!("latest".parse(), Ok(BlockId::Latest));
+        assert_eq!("17".parse(), Ok(BlockId::Number(17)));
+        assert_eq!("0x11".parse(), Ok(BlockId::Number(17)));
+        let hash = format!("0x{}", "Ab".repeat(32));
+        assert_eq!(hash.parse(), Ok(BlockId::Hash(hash.to_lowercase())));
+        assert!("newest".parse::<BlockId>().is_err());
+    }
+}
