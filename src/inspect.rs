@@ -4,21 +4,26 @@
 //! what lies between two looks at the metas that agree is one committed state.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::bolt::{self, PageCounts, Reader, TxId};
+use crate::payload::{Head, PayloadChecker, StoredHead, Version};
 use crate::raft::snapshot_store::{self, Snapshots};
 use crate::raft::{
-    CONF_BUCKET, ConfigurationAt, Index, LOGS_BUCKET, Log, LogChecker, LogSummary, StableState, Suffrage, Term,
-    check_stable,
+    CONF_BUCKET, ConfigurationAt, Index, LOGS_BUCKET, Log, LogChecker, LogSummary, LogType, StableState, Suffrage,
+    Term, check_stable,
 };
 use crate::report::{Finding, Findings, Severity};
 use crate::state_dir::{LOG_FILE, SNAPSHOTS_FOLDER, STABLE_FILE};
 
+/// The state machine's state in a snapshot's folder.
+const STATE_FILE: &str = "state.bin";
+/// Bytes of an envelope that tell which block it is.
+const PEEK_LEN: u64 = 4096;
 /// So often a database that changes meanwhile is read again.
 const TRIES: u32 = 10;
 /// A bucket whose pages lead nowhere; the checker, when it runs, tells more.
@@ -94,6 +99,10 @@ pub struct Node {
     pub log: LogSummary,
     /// Term and vote.
     pub stable: StableState,
+    /// The highest unsafe head of the log.
+    pub head: Option<StoredHead>,
+    /// The forms of the payloads in the log.
+    pub payload_versions: Vec<Version>,
     /// The snapshots.
     pub snapshots: Snapshots,
     /// What is wrong with this folder.
@@ -146,11 +155,15 @@ impl Node {
         let id = absolute.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         // The log first: raft raises its term before it appends an entry of that term.
         let (log_store, (log, log_findings)) = read_log(&path.join(LOG_FILE), depth, each)?;
+        let LogContent { summary: log, head, payload_versions } = log;
         let (stable_store, (stable, stable_findings)) = read_stable(&path.join(STABLE_FILE), depth)?;
         let folder = path.join(SNAPSHOTS_FOLDER);
         let snapshots = snapshot_store::list(&folder).map_err(|source| Error::Io { path: folder, source })?;
+        let head = head.into_iter().chain(head_of_snapshot(path, &snapshots)).max_by_key(|stored| stored.head.number);
+        let path = path.to_owned();
+        let findings = Vec::new();
         let mut node =
-            Node { id, path: path.to_owned(), log_store, stable_store, log, stable, snapshots, findings: Vec::new() };
+            Node { id, path, log_store, stable_store, log, stable, head, payload_versions, snapshots, findings };
         node.findings.extend(log_findings);
         node.findings.extend(stable_findings);
         node.check();
@@ -263,26 +276,50 @@ fn missing(file: &str, consequence: &str) -> Finding {
     .hint("restore both files of this node from one backup, or remove the node and add it again with an empty folder")
 }
 
+/// What a log says.
+#[derive(Debug, Default)]
+struct LogContent {
+    summary: LogSummary,
+    head: Option<StoredHead>,
+    payload_versions: Vec<Version>,
+}
+
 fn read_log(
     path: &Path,
     depth: Depth,
     each: &mut dyn FnMut(Option<&Log<'_>>),
-) -> Result<(Store, (LogSummary, Vec<Finding>)), Error> {
+) -> Result<(Store, (LogContent, Vec<Finding>)), Error> {
     let mut again = false;
     read_store(path, depth, &mut |reader| {
         if std::mem::replace(&mut again, true) {
             each(None);
         }
         let mut checker = LogChecker::default();
+        let mut payloads = PayloadChecker::new(depth == Depth::Structure);
         let found = each_pair(reader, LOGS_BUCKET, &mut |key, value| {
             if let Some(log) = checker.push(key, value) {
+                if log.kind == LogType::Command {
+                    payloads.push(log.index.0, log.term.0, log.data.as_deref().unwrap_or_default());
+                }
                 each(Some(&log));
             }
         })?;
         let (summary, mut findings) = checker.finish();
+        let (head, payload_versions, payload_findings) = payloads.finish();
+        findings.extend(payload_findings);
         findings.extend(found);
-        Ok((summary, findings))
+        Ok((LogContent { summary, head, payload_versions }, findings))
     })
+}
+
+/// The head in the newest snapshot's state.bin, which is an envelope as in the log. (op-conductor raft_fsm.go Persist)
+fn head_of_snapshot(path: &Path, snapshots: &Snapshots) -> Option<StoredHead> {
+    let newest = snapshots.listed.first()?;
+    let file = File::open(path.join(SNAPSHOTS_FOLDER).join(&newest.id).join(STATE_FILE)).ok()?;
+    let mut bytes = Vec::new();
+    file.take(PEEK_LEN).read_to_end(&mut bytes).ok()?;
+    let head = Head::peek(&bytes).ok()?;
+    Some(StoredHead { head, index: newest.index.0, term: newest.term.0, in_snapshot: true })
 }
 
 fn read_stable(path: &Path, depth: Depth) -> Result<(Store, (StableState, Vec<Finding>)), Error> {

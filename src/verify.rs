@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::cluster::Election;
 use crate::generate::{CLUSTER_FILE, ClusterFile};
 use crate::inspect::{Depth, Error, Node, state_folders};
+use crate::payload::Release;
 use crate::raft::{Configuration, Log};
 use crate::report::{Finding, Severity};
 
@@ -49,8 +50,8 @@ impl Report {
     }
 }
 
-/// Verifies the server's folder `path`, or all servers' folders in it.
-pub fn verify(path: &Path) -> Result<Report, Error> {
+/// Verifies the server's folder `path`, or all servers' folders in it; with a release, whether that could live on it.
+pub fn verify(path: &Path, release: Option<Release>) -> Result<Report, Error> {
     let mut contents = Contents::default();
     let mut nodes = Vec::new();
     for folder in state_folders(path)? {
@@ -72,6 +73,7 @@ pub fn verify(path: &Path) -> Result<Report, Error> {
     for node in &nodes {
         even_voters(node, &mut findings);
     }
+    check_heads(&nodes, release, &mut findings);
     if let Some((path, text)) = description(path)? {
         match serde_json::from_str(&text) {
             Ok(description) => compare_description(&description, &nodes, winners.as_deref(), &mut findings),
@@ -225,6 +227,35 @@ fn next_leaders(nodes: &[Node], findings: &mut Vec<Finding>) -> Vec<String> {
         );
     }
     winners
+}
+
+/// Whether sequencing could start on what the nodes hold.
+fn check_heads(nodes: &[Node], release: Option<Release>, findings: &mut Vec<Finding>) {
+    let headless: Vec<&Node> = nodes.iter().filter(|node| node.log.count > 0 && node.head.is_none()).collect();
+    let message = "no payload and no snapshot: op-conductor finds \"no unsafe head\" and nobody sequences; releases before the fix crash at their first snapshot (optimism #13363)";
+    let finding = || {
+        Finding::new("PAY-002", Severity::Warning, message)
+            .hint("generate again with --unsafe-head or --execution-rpc, or call admin_startSequencer on the leader's op-node by hand")
+    };
+    if headless.len() == nodes.len() && !headless.is_empty() {
+        findings.push(finding());
+    } else {
+        findings.extend(headless.iter().map(|node| finding().in_node(&node.id)));
+    }
+    let Some(release) = release else { return };
+    for node in nodes {
+        for version in node.payload_versions.iter().filter(|version| !release.can_read(**version)) {
+            let message = format!(
+                "payloads of form {version}, which op-conductor {} can't decode: it never starts sequencing on them, and says nothing",
+                release.tag
+            );
+            findings.push(
+                Finding::new("PAY-005", Severity::Error, message)
+                    .in_node(&node.id)
+                    .hint(format!("releases that read {version}: {}", Release::that_read(*version).join(", "))),
+            );
+        }
+    }
 }
 
 /// `cluster.json` of the folder, or beside a single server's folder.

@@ -14,6 +14,7 @@ use crate::bolt::is_page_size;
 use crate::cluster::{ClusterSpec, Election, Request};
 use crate::durable::{Owner, Recovered};
 use crate::generate::{Error, NodePlan, Plan, WriteOptions, Written, write};
+use crate::payload::{Head, Release};
 use crate::raft::{Suffrage, Term};
 use crate::state_dir::{LOG_FILE, STABLE_FILE};
 
@@ -137,6 +138,10 @@ pub(super) struct Options {
     /// How to print the answer.
     #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
     format: Format,
+
+    #[cfg(feature = "payload")]
+    #[command(flatten)]
+    head: super::head::HeadOptions,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -172,11 +177,13 @@ impl Options {
             },
         });
         let plan = match spec {
-            Ok(spec) => Plan::new(spec),
+            Ok(spec) => self.with_head(Plan::new(spec))?,
             Err(problems) => bail!("{problems}"),
         };
         let mut warnings = plan.spec.warnings();
-        warnings.push(NO_HEAD.to_owned());
+        if plan.payload().is_none() {
+            warnings.push(NO_HEAD.to_owned());
+        }
         if self.format == Format::Text {
             warnings.iter().for_each(|warning| talk(&format!("warning: {warning}")));
         }
@@ -193,6 +200,21 @@ impl Options {
             (Format::Text, Some(written)) => self.written_text(&plan, written),
         })?;
         Ok(Outcome::Fine)
+    }
+
+    /// Adds the unsafe head, when one is asked for.
+    #[cfg(feature = "payload")]
+    fn with_head(&self, plan: Plan) -> anyhow::Result<Plan> {
+        Ok(match self.head.load()? {
+            Some(head) => plan.with_payload(head.bytes),
+            None => plan,
+        })
+    }
+
+    #[cfg(not(feature = "payload"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the other of two")]
+    fn with_head(&self, plan: Plan) -> anyhow::Result<Plan> {
+        Ok(plan)
     }
 
     fn write_options(&self) -> WriteOptions {
@@ -281,6 +303,7 @@ impl Options {
             "initial_leader": plan.spec.leader,
             "initial_term": plan.spec.initial_term,
             "current_term": plan.current_term,
+            "unsafe_head": head_of(plan),
             "nodes": nodes,
             "warnings": warnings,
         });
@@ -289,7 +312,8 @@ impl Options {
 }
 
 const NO_HEAD: &str = "no unsafe head in this state: the named node will lead, but op-conductor finds \"no unsafe head\" and nobody sequences until \
-                       admin_startSequencer is called by hand; on a halted chain leadership spins meanwhile (start with --paused)";
+                       admin_startSequencer is called by hand; on a halted chain leadership spins 25 to 45 times a second meanwhile (start with \
+                       --paused). Give it with --unsafe-head or --execution-rpc";
 
 fn summary(plan: &Plan) -> String {
     let spec = &plan.spec;
@@ -304,7 +328,26 @@ fn summary(plan: &Plan) -> String {
         Election::Open => "any voter may lead first (--election open)".to_owned(),
     };
     let network = spec.network.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
-    format!("A cluster{network} of {members}: {leads}.")
+    let head = head_of(plan).map(|head| format!("\nUnsafe head: {head}")).unwrap_or_default();
+    format!("A cluster{network} of {members}: {leads}.{head}")
+}
+
+fn head_of(plan: &Plan) -> Option<Head> {
+    plan.payload().and_then(|payload| Head::peek(payload).ok())
+}
+
+/// What must hold of the chain for sequencing to start.
+fn head_steps(head: &Head) -> String {
+    format!(
+        "  3. Sequencing must be stopped, and each execution client's head must be block {number} or its
+     parent: op-conductor posts the block to a client that is one behind, and never starts on
+     one that is ahead (\"unsafe head mismatch\").
+     Releases that read this payload ({version}): {releases}.
+",
+        number = head.number,
+        version = head.version,
+        releases = Release::that_read(head.version).join(", ")
+    )
 }
 
 fn next_steps(plan: &Plan) -> String {
@@ -315,9 +358,10 @@ Next steps:
      <server id>/, not <server id>/ itself.
   2. Start every op-conductor with its --raft.server.id and --raft.bootstrap=false.
      The order does not matter.
-
 "
     .to_owned();
+    text += &head_of(plan).map(|head| head_steps(&head)).unwrap_or_default();
+    text.push('\n');
     text += &match plan.spec.election {
         Election::Named => format!(
             "\

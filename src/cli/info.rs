@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::text::{bytes, count, table};
 use super::{Format, Outcome, answer};
 use crate::inspect::{Depth, Node, state_folders};
+use crate::payload::{Head, Release, StoredHead};
 use crate::raft::codec::decode_configuration;
 use crate::raft::{Log, LogType, Suffrage};
 
@@ -103,6 +104,10 @@ fn row(log: &Log<'_>) -> Row {
                 configuration.servers.iter().map(member).collect::<Vec<_>>().join(", ")
             },
         )),
+        LogType::Command => Some(
+            Head::peek(data)
+                .map_or_else(|error| error.to_string(), |head| format!("block {} {}", head.number, head.hash)),
+        ),
         _ => None,
     };
     Row {
@@ -131,6 +136,18 @@ fn log_range(node: &Node) -> String {
     }
 }
 
+/// The highest that is stored; whether it was committed is not on disk.
+fn head_text(node: &Node) -> String {
+    node.head.map_or_else(
+        || "none stored: nobody can sequence".to_owned(),
+        |StoredHead { head, index, term, in_snapshot }| {
+            let place = if in_snapshot { "in the snapshot at index" } else { "at index" };
+            let readers = Release::that_read(head.version).join(", ");
+            format!("{head}\n{:16}the highest stored, {place} {index}, term {term}; read by {readers}", "")
+        },
+    )
+}
+
 fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
     let campaign = node.campaign();
     let will = if campaign.will { "yes" } else { "no" };
@@ -153,6 +170,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
         ("Term", node.stable.term().to_string()),
         ("Vote", vote(node)),
         ("Log", log_range(node)),
+        ("Unsafe head", head_text(node)),
         ("Snapshots", snapshots),
         ("Campaigns", format!("{will}: {}", campaign.reason)),
         ("Log store", file(&node.log_store)),
@@ -235,6 +253,7 @@ fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
         "last_term": node.last().1,
         "entry_count": node.log.count,
         "entries_by_type": by_type.collect::<serde_json::Map<_, _>>(),
+        "unsafe_head": node.head,
         "configuration": latest.map(|at| json!({"index": at.index, "servers": at.configuration.servers})),
         "campaign": node.campaign(),
         "snapshots": node.snapshots.listed.iter().map(snapshot).collect::<Vec<_>>(),

@@ -4,6 +4,8 @@
 //! refused; 2 could not tell (usage, I/O).
 
 mod generate;
+#[cfg(feature = "payload")]
+mod head;
 mod info;
 mod text;
 mod verify;
@@ -32,7 +34,7 @@ const EXIT_STATUS: &str =
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Generate(generate::Options),
+    Generate(Box<generate::Options>),
     Info(info::Options),
     Verify(verify::Options),
 }

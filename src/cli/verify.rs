@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::text::{bytes, count, table};
 use super::{Format, Outcome, answer};
 use crate::inspect::Node;
+use crate::payload::{RELEASES, Release};
 use crate::report::{Finding, Severity};
 use crate::verify::{Report, verify};
 
@@ -37,6 +38,10 @@ pub(super) struct Options {
     #[arg(long, value_enum, default_value = "error", env = "OP_CONDUCTOR_INIT_FAIL_ON", hide_env_values = true)]
     fail_on: FailOn,
 
+    /// Release of op-conductor that shall run on the state, such as op-conductor:v1.19.0.
+    #[arg(long = "for", value_name = "RELEASE", value_parser = release, env = "OP_CONDUCTOR_INIT_FOR", hide_env_values = true)]
+    release: Option<Release>,
+
     /// How to print the answer.
     #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
     format: Format,
@@ -50,9 +55,14 @@ enum FailOn {
     Warning,
 }
 
+fn release(name: &str) -> Result<Release, String> {
+    let known: Vec<&str> = RELEASES.iter().map(|release| release.tag).collect();
+    Release::find(name).ok_or_else(|| format!("expected op-conductor:<release> with one of {}", known.join(", ")))
+}
+
 impl Options {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let report = verify(&self.state_dir)?;
+        let report = verify(&self.state_dir, self.release)?;
         let counts = report.counts();
         let fails = counts.errors > 0 || (self.fail_on == FailOn::Warning && counts.warnings > 0);
         answer(&match self.format {
@@ -96,6 +106,7 @@ impl Options {
                 "first_index": node.log.first.map(|first| first.0),
                 "last_index": node.log.last.map(|last| last.0),
                 "entry_count": node.log.count,
+                "unsafe_head": node.head,
                 "log_pages": pages(&node.log_store.pages),
                 "stable_pages": pages(&node.stable_store.pages),
             })

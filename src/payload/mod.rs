@@ -6,6 +6,7 @@
 //!
 //! [`Head::peek`] looks only at the fixed part: for long logs. [`Envelope`] decodes all of it and recomputes the hash.
 
+mod check;
 #[cfg(feature = "payload")]
 mod envelope;
 mod release;
@@ -14,6 +15,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use check::{PayloadChecker, StoredHead};
 #[cfg(feature = "payload")]
 pub use envelope::{Envelope, EnvelopeError};
 pub use release::{RELEASES, Release};
