@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# All checks and all tests, from a fresh clone. Installs and starts what it misses where it may: on Debian as root
+# docker.io, iptables and Go from apt, and dockerd in the background. Elsewhere it says what to install.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export CARGO_TERM_COLOR=never RUST_BACKTRACE=1
+LABEL=op-conductor-init.cluster
+DAEMON_LOG=$(mktemp)
+DAEMON_PID=
+SCRATCH=$(mktemp -d)
+
+finish() {
+    status=$?
+    rm -rf "$SCRATCH"
+    if [ -n "$DAEMON_PID" ]; then
+        kill "$DAEMON_PID" 2>/dev/null && wait "$DAEMON_PID" 2>/dev/null || true
+    fi
+    rm -f "$DAEMON_LOG"
+    exit "$status"
+}
+trap finish EXIT
+
+# step NAME COMMAND...: runs it and tells how long it took.
+step() {
+    local name=$1 start=$SECONDS
+    shift
+    echo "==> $name"
+    "$@"
+    echo "    $name: $((SECONDS - start)) s"
+}
+
+missing() {
+    echo "tests/run.sh needs $1: $2" >&2
+    exit 2
+}
+
+is_debian_root() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null
+}
+
+APT_IS_FRESH=
+apt() {
+    if [ -z "$APT_IS_FRESH" ]; then
+        apt-get update -qq
+        APT_IS_FRESH=1
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+need_cc() {
+    command -v cc >/dev/null && return
+    is_debian_root || missing "a C linker" "install gcc"
+    apt gcc libc6-dev
+}
+
+need_rust() {
+    command -v cargo >/dev/null || missing "Rust" "install it with rustup; rust-toolchain.toml says which"
+    cargo fmt --version >/dev/null 2>&1 || missing "rustfmt" "rustup component add rustfmt"
+    cargo clippy --version >/dev/null 2>&1 || missing "clippy" "rustup component add clippy"
+}
+
+need_go() {
+    if ! command -v go >/dev/null && is_debian_root; then
+        apt golang-go
+    fi
+    command -v go >/dev/null || missing "Go 1.25 or newer, for the oracle" "install it and put it on the PATH"
+    local minor
+    minor=$(go env GOVERSION | sed -E 's/^go1\.([0-9]+).*/\1/')
+    [ "$minor" -ge 25 ] || missing "Go 1.25 or newer, for the oracle" "found $(go env GOVERSION)"
+}
+
+# A client that can talk to the daemon: one that came with the daemon is preferred.
+docker_answers() {
+    docker version >/dev/null 2>&1 && return
+    if [ -x /usr/bin/docker ] && /usr/bin/docker version >/dev/null 2>&1; then
+        PATH=/usr/bin:$PATH
+        return
+    fi
+    return 1
+}
+
+need_docker() {
+    docker_answers && return
+    if ! command -v dockerd >/dev/null; then
+        is_debian_root || missing "a Docker daemon" "install Docker and start it, or set DOCKER_HOST"
+        apt docker.io iptables
+    fi
+    docker_answers && return
+    [ "$(id -u)" = 0 ] || missing "a Docker daemon" "start it, or set DOCKER_HOST"
+    dockerd >"$DAEMON_LOG" 2>&1 </dev/null &
+    DAEMON_PID=$!
+    for _ in $(seq 120); do
+        docker_answers && return
+        sleep 0.5
+    done
+    tail -20 "$DAEMON_LOG" >&2
+    missing "a Docker daemon" "dockerd was started, but does not answer (its last lines are above)"
+}
+
+# What an interrupted run may have left.
+sweep() {
+    local left
+    left=$(docker ps -aq --filter "label=$LABEL")
+    [ -z "$left" ] || docker rm -f $left >/dev/null
+    left=$(docker network ls -q --filter "name=^oci[0-9]+-")
+    [ -z "$left" ] || docker network rm $left >/dev/null
+}
+
+nothing_left() {
+    local left
+    left=$(docker ps -aq --filter "label=$LABEL"; docker network ls -q --filter "name=^oci[0-9]+-")
+    [ -z "$left" ] || { echo "containers or networks are left: $left" >&2; return 1; }
+}
+
+go_checks() {
+    local unformatted
+    unformatted=$(gofmt -l oracle)
+    [ -z "$unformatted" ] || { echo "gofmt: $unformatted" >&2; return 1; }
+    (cd oracle && go vet . && go vet -modfile=versions/raft-1.6.1.mod -tags=boltv1 . && go test .)
+}
+
+# The first of the README's two commands, and verify on what it wrote.
+main_job() {
+    local run="cargo run --quiet --release --"
+    $run generate --nodes seq-1:50050,seq-2:50050,seq-3:50050 --server-ids sequencer-1,sequencer-2,sequencer-3 \
+        --initial-leader sequencer-1 --output-dir "$SCRATCH/raft-state" >/dev/null
+    $run verify --state-dir "$SCRATCH/raft-state"
+}
+
+step "what is needed: Rust, a C linker" need_rust
+need_cc
+step "what is needed: Go" need_go
+step "what is needed: Docker" need_docker
+sweep
+
+step "format" cargo fmt --check
+step "lints" cargo clippy --quiet --all-targets --features gate -- -D warnings
+step "lints without features" cargo clippy --quiet --no-default-features -- -D warnings
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --features gate
+step "oracle: format, vet, tests" go_checks
+step "oracle: binaries" oracle/build.sh
+step "oracle: images" oracle/image.sh
+step "tests" cargo test --features gate
+step "nothing left in Docker" nothing_left
+step "the main job" main_job
+echo "all passed"
