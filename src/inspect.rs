@@ -18,7 +18,7 @@ use crate::raft::{
     Term, check_stable,
 };
 use crate::report::{Finding, Findings, Severity};
-use crate::state_dir::{LOG_FILE, SNAPSHOTS_FOLDER, STABLE_FILE};
+use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 
 /// The state machine's state in a snapshot's folder.
 const STATE_FILE: &str = "state.bin";
@@ -33,7 +33,7 @@ const UNREADABLE: &str = "BOLT-025";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file system said no.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Io {
         /// Which file or folder.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk failed while a database was read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Bolt {
         /// Which file.
         path: PathBuf,
@@ -143,7 +143,7 @@ pub fn state_folders(path: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn has_state(path: &Path) -> bool {
-    [LOG_FILE, STABLE_FILE, SNAPSHOTS_FOLDER].iter().any(|name| path.join(name).exists())
+    [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR].iter().any(|name| path.join(name).exists())
 }
 
 impl Node {
@@ -157,7 +157,7 @@ impl Node {
         let (log_store, (log, log_findings)) = read_log(&path.join(LOG_FILE), depth, each)?;
         let LogContent { summary: log, head, payload_versions } = log;
         let (stable_store, (stable, stable_findings)) = read_stable(&path.join(STABLE_FILE), depth)?;
-        let folder = path.join(SNAPSHOTS_FOLDER);
+        let folder = path.join(SNAPSHOTS_DIR);
         let snapshots = snapshot_store::list(&folder).map_err(|source| Error::Io { path: folder, source })?;
         let head = head.into_iter().chain(head_of_snapshot(path, &snapshots)).max_by_key(|stored| stored.head.number);
         let path = path.to_owned();
@@ -246,7 +246,7 @@ impl Node {
         for (name, reason) in &self.snapshots.ignored {
             let finding =
                 Finding::new("SNAP-001", Severity::Warning, format!("raft passes over this snapshot: {reason}"));
-            add(finding.in_file(&format!("{SNAPSHOTS_FOLDER}/{name}")));
+            add(finding.in_file(&format!("{SNAPSHOTS_DIR}/{name}")));
         }
         if let Some(latest) = self.latest_configuration()
             && latest.configuration.server(&self.id).is_none()
@@ -315,7 +315,7 @@ fn read_log(
 /// The head in the newest snapshot's state.bin, which is an envelope as in the log. (op-conductor raft_fsm.go Persist)
 fn head_of_snapshot(path: &Path, snapshots: &Snapshots) -> Option<StoredHead> {
     let newest = snapshots.listed.first()?;
-    let file = File::open(path.join(SNAPSHOTS_FOLDER).join(&newest.id).join(STATE_FILE)).ok()?;
+    let file = File::open(path.join(SNAPSHOTS_DIR).join(&newest.id).join(STATE_FILE)).ok()?;
     let mut bytes = Vec::new();
     file.take(PEEK_LEN).read_to_end(&mut bytes).ok()?;
     let head = Head::peek(&bytes).ok()?;

@@ -13,7 +13,6 @@
 #![deny(missing_docs)]
 
 pub mod bolt;
-pub mod cli;
 pub mod cluster;
 pub mod durable;
 #[cfg(feature = "gate")]

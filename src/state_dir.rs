@@ -1,29 +1,70 @@
-//! The folder of one server: raft-log.db, raft-stable.db, snapshots/. (op-conductor consensus/raft.go)
+//! The folder of one server: raft-log.db, raft-stable.db, snapshots/.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::durable::{self, lock_exclusive};
+use crate::durable::{self, Owner, Pending, Recovery, Root, flock_until};
 
-/// The log store.
+/// Name of the log store. (op-conductor consensus/raft.go NewRaftConsensus)
 pub const LOG_FILE: &str = "raft-log.db";
-/// The stable store.
+/// Name of the stable store. (op-conductor consensus/raft.go NewRaftConsensus)
 pub const STABLE_FILE: &str = "raft-stable.db";
-/// The snapshot store.
-pub const SNAPSHOTS_FOLDER: &str = "snapshots";
+/// Name of the snapshot store. (hashicorp/raft file_snapshot.go snapPath)
+pub const SNAPSHOTS_DIR: &str = "snapshots";
+/// Mode of the folder. (op-conductor consensus/raft.go NewRaftConsensus)
+pub const DIR_MODE: u32 = 0o755;
+/// Mode of the two stores. (raft-boltdb v2/bolt_store.go dbFileMode)
+pub const FILE_MODE: u32 = 0o600;
 
-/// Path of a server's folder, whether it exists or not.
+/// The folder of one server. That it exists is not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDir {
     path: PathBuf,
 }
 
+/// Why a server's folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system said no.
+    #[error("{doing} {}", .path.display())]
+    Io {
+        /// What we were doing.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A node is running.
+    #[error(
+        "{} is locked (waited {lock_timeout:?}): op-conductor holds it while it runs: stop the node first",
+        .path.display()
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// How long we waited.
+        lock_timeout: Duration,
+    },
+    /// The output folder can't be used.
+    #[error(transparent)]
+    Durable(#[from] durable::Error),
+}
+
+/// bbolt's exclusive locks on all stores of some servers, held until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct StateLock {
+    _files: Vec<File>,
+}
+
 impl StateDir {
-    /// The folder `<storage dir>/<server id>`.
-    pub fn new(path: PathBuf) -> StateDir {
-        StateDir { path }
+    /// The folder at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> StateDir {
+        StateDir { path: path.into() }
     }
 
     /// Where it is.
@@ -31,42 +72,102 @@ impl StateDir {
         &self.path
     }
 
-    /// The state that is there: databases, and `snapshots` unless that is empty.
-    pub fn state_files(&self) -> io::Result<Vec<PathBuf>> {
-        let mut there = Vec::new();
-        for name in [LOG_FILE, STABLE_FILE] {
-            let path = self.path.join(name);
-            if path.symlink_metadata().is_ok() {
-                there.push(path);
-            }
-        }
-        let snapshots = self.path.join(SNAPSHOTS_FOLDER);
-        match fs::read_dir(&snapshots) {
-            Ok(mut entries) => there.extend(entries.next().is_some().then_some(snapshots)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        Ok(there)
+    /// Where the log store is.
+    pub fn log_path(&self) -> PathBuf {
+        self.path.join(LOG_FILE)
     }
 
-    /// Locks the databases that are there, as bbolt does, so that no node can be running. op-conductor holds these
-    /// locks all its life. (bbolt bolt_unix.go flock)
-    ///
-    /// # Errors
-    /// [`durable::Error::Locked`] after `timeout`.
-    pub fn lock(&self, timeout: Duration) -> Result<Vec<File>, durable::Error> {
-        let mut locks = Vec::new();
-        for name in [LOG_FILE, STABLE_FILE] {
-            let path = self.path.join(name);
-            match File::open(&path) {
-                Ok(file) => {
-                    lock_exclusive(&file, &path, timeout)?;
-                    locks.push(file);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(durable::Error::Io { doing: "opening", path, source }),
-            }
+    /// Where the stable store is.
+    pub fn stable_path(&self) -> PathBuf {
+        self.path.join(STABLE_FILE)
+    }
+
+    /// Where the snapshots are.
+    pub fn snapshots_path(&self) -> PathBuf {
+        self.path.join(SNAPSHOTS_DIR)
+    }
+
+    /// Names of what is in the folder, sorted; none if there is no folder.
+    pub fn contents(&self) -> Result<Option<Vec<String>>, Error> {
+        let fail = |source| Error::Io { doing: "reading", path: self.path.clone(), source };
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(fail)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.push(entry.map_err(fail)?.file_name().to_string_lossy().into_owned());
         }
-        Ok(locks)
+        names.sort();
+        Ok(Some(names))
+    }
+}
+
+/// Locks the stores of all `dirs` as bbolt does, as far as they exist, waiting for at most `lock_timeout` in all.
+/// Nothing is created. For mutations only: reading waits for nobody.
+pub fn lock(dirs: &[StateDir], lock_timeout: Duration) -> Result<StateLock, Error> {
+    let deadline = Instant::now() + lock_timeout;
+    let mut files = Vec::new();
+    for path in dirs.iter().flat_map(|dir| [dir.log_path(), dir.stable_path()]) {
+        let fail = |source| Error::Io { doing: "locking", path: path.clone(), source };
+        match File::open(&path) {
+            // A file in place of the folder has no stores.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+            Err(error) => return Err(fail(error)),
+            Ok(file) if flock_until(&file, deadline).map_err(fail)? => files.push(file),
+            Ok(_) => return Err(Error::Locked { path, lock_timeout }),
+        }
+    }
+    Ok(StateLock { _files: files })
+}
+
+/// Opens an output folder for a mutation: locked against other processes of this tool, and with an interrupted
+/// replacement settled first. That waits for running nodes too, so each wait is at most `lock_timeout`.
+pub fn open_root(path: &Path, owner: Option<Owner>, lock_timeout: Duration) -> Result<(Root, Option<Recovery>), Error> {
+    let mut root = Root::open(path, owner, lock_timeout)?;
+    let pending = durable::pending(path)?;
+    let entries = pending.iter().filter_map(|Pending { journal, .. }| journal.as_ref()).flat_map(|it| &it.entries);
+    let dirs: Vec<StateDir> = entries.map(|entry| StateDir::new(path.join(&entry.name))).collect();
+    let _locked_until_settled = lock(&dirs, lock_timeout)?;
+    let recovery = root.recover()?;
+    Ok((root, recovery))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_TIME: Duration = Duration::ZERO;
+
+    #[test]
+    fn a_store_that_is_locked_is_named_with_its_cause() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(temp.path());
+        fs::write(dir.stable_path(), "").unwrap();
+        let held = lock(std::slice::from_ref(&dir), NO_TIME).unwrap();
+        let error = lock(std::slice::from_ref(&dir), NO_TIME).unwrap_err();
+        let path = dir.stable_path();
+        let expected = "is locked (waited 0ns): op-conductor holds it while it runs: stop the node first";
+        assert_eq!(error.to_string(), format!("{} {expected}", path.display()));
+        drop(held);
+        assert!(lock(&[dir], NO_TIME).is_ok());
+    }
+
+    #[test]
+    fn locking_creates_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let (absent, empty) = (StateDir::new(temp.path().join("absent")), StateDir::new(temp.path()));
+        let _locked = lock(&[absent, empty], NO_TIME).unwrap();
+        assert_eq!(StateDir::new(temp.path()).contents().unwrap(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn contents_are_sorted_and_an_absent_folder_has_none() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(temp.path());
+        fs::write(dir.stable_path(), "").unwrap();
+        fs::write(dir.log_path(), "").unwrap();
+        assert_eq!(dir.contents().unwrap().unwrap(), [LOG_FILE, STABLE_FILE]);
+        assert_eq!(StateDir::new(temp.path().join("absent")).contents().unwrap(), None);
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cluster::Election;
+use crate::durable;
 use crate::generate::{CLUSTER_FILE, ClusterFile};
 use crate::inspect::{Depth, Error, Node, state_folders};
 use crate::payload::Release;
@@ -74,6 +75,7 @@ pub fn verify(path: &Path, release: Option<Release>) -> Result<Report, Error> {
         even_voters(node, &mut findings);
     }
     check_heads(&nodes, release, &mut findings);
+    interrupted(path, &mut findings);
     if let Some((path, text)) = description(path)? {
         match serde_json::from_str(&text) {
             Ok(description) => compare_description(&description, &nodes, winners.as_deref(), &mut findings),
@@ -229,6 +231,41 @@ fn next_leaders(nodes: &[Node], findings: &mut Vec<Finding>) -> Vec<String> {
     winners
 }
 
+/// A replacement that was begun and neither finished nor undone. What it would do is the next writing command's to do.
+fn interrupted(path: &Path, findings: &mut Vec<Finding>) {
+    let hint = "run the command that was interrupted again: a command that writes settles this first";
+    let found = match durable::pending(path) {
+        Ok(pending) => pending,
+        Err(error) => {
+            findings.push(Finding::new(
+                "NODE-005",
+                Severity::Warning,
+                format!("what an interrupted call left can't be read: {error}"),
+            ));
+            return;
+        }
+    };
+    for pending in found {
+        let stage = pending.stage.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let finding = match pending.journal {
+            Some(journal) => {
+                let entries: Vec<&str> = journal.entries.iter().map(|entry| entry.name.as_str()).collect();
+                let message = format!(
+                    "a replacement was interrupted half-way: some of {} may be old and some new",
+                    entries.join(", ")
+                );
+                Finding::new("NODE-004", Severity::Error, message)
+            }
+            None => Finding::new(
+                "NODE-005",
+                Severity::Warning,
+                "left over from an interrupted call that had changed nothing",
+            ),
+        };
+        findings.push(finding.in_file(&stage).hint(hint));
+    }
+}
+
 /// Whether sequencing could start on what the nodes hold.
 fn check_heads(nodes: &[Node], release: Option<Release>, findings: &mut Vec<Finding>) {
     let headless: Vec<&Node> = nodes.iter().filter(|node| node.log.count > 0 && node.head.is_none()).collect();
@@ -308,11 +345,11 @@ fn compare_description(
     if let Some(winners) = winners
         && whole
         && description.election == Election::Named
-        && winners != [description.initial_leader.clone()]
+        && winners != [description.leader.clone()]
     {
         let message = format!(
             "{CLUSTER_FILE} names {:?} as the first leader, but the election is open to: {}",
-            description.initial_leader,
+            description.leader,
             winners.join(", ")
         );
         findings.push(

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 
-use crate::head::{BlockId, Endpoint, Source, UnsafeHead, load};
+use op_conductor_init::head::{BlockId, Endpoint, Source, UnsafeHead, load};
+
+use super::failure::Failure;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Unsafe head")]
@@ -39,7 +41,19 @@ pub(super) struct HeadOptions {
     rpc_header: Vec<(String, String)>,
 
     /// Take the block even if its content doesn't have the hash that it claims.
-    #[arg(long, env = "OP_CONDUCTOR_INIT_NO_HASH_CHECK", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        env = "OP_CONDUCTOR_INIT_NO_HASH_CHECK",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
     no_hash_check: bool,
 }
 
@@ -50,7 +64,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 impl HeadOptions {
     /// The block, when one was asked for.
-    pub(super) fn load(&self) -> anyhow::Result<Option<UnsafeHead>> {
+    pub(super) fn load(&self) -> Result<Option<UnsafeHead>, Failure> {
         let (flag, source) = match (&self.unsafe_head, &self.execution_rpc) {
             (Some(path), _) if path.as_os_str() == "-" => ("--unsafe-head", Source::Stdin),
             (Some(path), _) => ("--unsafe-head", Source::File(path.clone())),
@@ -60,9 +74,7 @@ impl HeadOptions {
             }
             (None, None) => return Ok(None),
         };
-        match load(&source, !self.no_hash_check) {
-            Ok(head) => Ok(Some(head)),
-            Err(error) => Err(anyhow::Error::new(error).context(flag)),
-        }
+        let fail = |error| Failure::unable(anyhow::Error::new(error).context(flag));
+        load(&source, !self.no_hash_check).map(Some).map_err(fail)
     }
 }

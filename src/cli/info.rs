@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::failure::Failure;
 use super::text::{bytes, count, table};
-use super::{Format, Outcome, answer};
-use crate::inspect::{Depth, Node, state_folders};
-use crate::payload::{Head, Release, StoredHead};
-use crate::raft::codec::decode_configuration;
-use crate::raft::{Log, LogType, Suffrage};
+use super::values::Format;
+use super::{Outcome, answer};
+use op_conductor_init::inspect::{Depth, Node, state_folders};
+use op_conductor_init::payload::{Head, Release, StoredHead};
+use op_conductor_init::raft::codec::decode_configuration;
+use op_conductor_init::raft::{Log, LogType, Suffrage};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -55,8 +57,8 @@ struct Row {
 }
 
 impl Options {
-    pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let folders = state_folders(&self.state_dir)?;
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let folders = state_folders(&self.state_dir).map_err(Failure::unable)?;
         let single = folders.len() == 1;
         let mut nodes = Vec::new();
         for folder in &folders {
@@ -76,7 +78,7 @@ impl Options {
     }
 }
 
-fn read(folder: &Path, most: usize) -> anyhow::Result<(Node, VecDeque<Row>)> {
+fn read(folder: &Path, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
     let mut rows = VecDeque::new();
     let node = Node::read(folder, Depth::Content, &mut |log| match log {
         None => rows.clear(),
@@ -87,7 +89,8 @@ fn read(folder: &Path, most: usize) -> anyhow::Result<(Node, VecDeque<Row>)> {
             }
             rows.push_back(row(log));
         }
-    })?;
+    })
+    .map_err(Failure::unable)?;
     Ok((node, rows))
 }
 
@@ -97,7 +100,7 @@ fn row(log: &Log<'_>) -> Row {
         LogType::Configuration => Some(decode_configuration(data).map_or_else(
             |error| error.to_string(),
             |configuration| {
-                let member = |server: &crate::raft::Server| match server.suffrage {
+                let member = |server: &op_conductor_init::raft::Server| match server.suffrage {
                     Suffrage::Voter => server.id.clone(),
                     other => format!("{} ({other})", server.id),
                 };
@@ -162,7 +165,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
         ),
         None => "none".to_owned(),
     };
-    let file = |store: &crate::inspect::Store| match store.file_len {
+    let file = |store: &op_conductor_init::inspect::Store| match store.file_len {
         Some(len) => format!("{}, transaction {}", bytes(len), store.txid),
         None => "missing".to_owned(),
     };
@@ -241,8 +244,8 @@ fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
 fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
     let latest = node.latest_configuration();
     let by_type = node.log.by_type.iter().map(|(kind, count)| (LogType::from_byte(*kind).to_string(), json!(count)));
-    let store = |store: &crate::inspect::Store| json!({"file_len": store.file_len, "page_size": store.page_size, "txid": store.txid.0});
-    let snapshot = |meta: &crate::raft::snapshot_store::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
+    let store = |store: &op_conductor_init::inspect::Store| json!({"file_len": store.file_len, "page_size": store.page_size, "txid": store.txid.0});
+    let snapshot = |meta: &op_conductor_init::raft::snapshot_store::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
     let mut value = json!({
         "id": node.id,
         "path": node.path,

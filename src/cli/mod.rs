@@ -1,139 +1,128 @@
-//! The command line: one file a verb, with its options, its help and a short run.
-//!
-//! The answer goes to standard output, talk to standard error. Exit codes: 0 fine; 1 an error-level finding, or
-//! refused; 2 could not tell (usage, I/O).
+//! The command line: one file a verb, each with its options, its help and a short run.
 
+mod failure;
 mod generate;
 #[cfg(feature = "payload")]
 mod head;
 mod info;
 mod text;
+mod values;
 mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// Makes, reads and checks the HashiCorp Raft state of op-conductor clusters, offline.
+use failure::Failure;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  fine
+  1  an error was found, or the call was refused
+  2  could not tell: wrong usage, or an I/O error";
+
+/// Makes, shows and verifies the raft state of op-conductor clusters, offline.
 ///
-/// `generate` writes the first state of a whole cluster, so that all nodes start as equals and the named leader
-/// leads first. `info` and `verify` read the state of any node, running or not, and change nothing.
+/// generate writes the first state of a whole cluster, so that all servers start as equals and the named leader leads
+/// first. info and verify read the state of any server, running or not, and change nothing.
 #[derive(Debug, Parser)]
-#[command(name = "op-conductor-init", version, max_term_width = 100, after_help = EXIT_STATUS)]
+#[command(name = "op-conductor-init", version, max_term_width = 80, after_help = EXIT_STATUS)]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
     #[command(flatten)]
-    ignored: Ignored,
+    _log: LogFlags,
 }
 
-const EXIT_STATUS: &str =
-    "Exit status: 0 fine; 1 an error was found, or the call was refused; 2 could not tell (usage, I/O).";
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Verb(Verb),
+    /// The verbs again, for scripts that were written for the Go tool of this name.
+    #[command(hide = true)]
+    Raft {
+        #[command(subcommand)]
+        verb: Verb,
+    },
+}
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Generate(Box<generate::Options>),
+    Generate(Box<generate::Generate>),
     Info(info::Options),
     Verify(verify::Options),
 }
 
-/// The ancestor's logging flags: accepted, so that its scripts go on working, and ignored.
-#[derive(Debug, clap::Args)]
-struct Ignored {
-    #[arg(long = "log.level", hide = true, global = true)]
-    log_level: Option<String>,
-    #[arg(long = "log.format", hide = true, global = true)]
-    log_format: Option<String>,
-    #[arg(long = "log.color", hide = true, global = true, num_args = 0..=1, require_equals = true)]
-    log_color: Option<Option<String>>,
-    #[arg(long = "log.pid", hide = true, global = true, num_args = 0..=1, require_equals = true)]
-    log_pid: Option<Option<String>>,
-}
-
-/// How to print the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// How a verb ended.
+/// How a command that did its work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Fine,
-    /// An error was found, or the call was refused.
+    /// It found an error.
     Bad,
 }
 
-/// Runs the command with the process's arguments.
-pub fn main() -> ExitCode {
-    let matches = without_empty_variables(Cli::command()).get_matches_from(arguments());
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match run(cli.verb) {
-        Ok(Outcome::Fine) => ExitCode::SUCCESS,
-        Ok(Outcome::Bad) => ExitCode::from(1),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+/// Flags of the Go tool of this name: taken, so that its scripts go on working, and without effect.
+#[derive(Debug, Args)]
+struct LogFlags {
+    #[arg(long = "log.level", global = true, hide = true)]
+    _level: Option<String>,
+    #[arg(long = "log.format", global = true, hide = true)]
+    _format: Option<String>,
+    #[arg(long = "log.color", global = true, hide = true, num_args = 0..=1, require_equals = true)]
+    _color: Option<Option<String>>,
+    #[arg(long = "log.pid", global = true, hide = true, num_args = 0..=1, require_equals = true)]
+    _pid: Option<Option<String>>,
+}
+
+/// Runs the command and says how it ended.
+pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = without_empty_variables(Cli::command()).try_get_matches_from(args);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
         Err(error) => {
-            talk(&format!("error: {error:#}"));
-            ExitCode::from(2)
+            // Nobody is left to be told that the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { failure::UNABLE } else { 0 });
+        }
+    };
+    let (Command::Verb(verb) | Command::Raft { verb }) = cli.command;
+    let result = match verb {
+        Verb::Generate(generate) => generate.run().map(|()| Outcome::Fine),
+        Verb::Info(info) => info.run(),
+        Verb::Verify(verify) => verify.run(),
+    };
+    match result {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::from(failure::REFUSED),
+        Err(failure) => {
+            talk(&failure);
+            ExitCode::from(failure.exit_code())
         }
     }
 }
 
-/// The process's arguments, without the ancestor's prefix: `op-conductor-init raft generate` is `generate`.
-fn arguments() -> impl Iterator<Item = OsString> {
-    let mut arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|first| first == "raft") {
-        arguments.remove(1);
-    }
-    arguments.into_iter()
-}
-
-fn run(verb: Verb) -> anyhow::Result<Outcome> {
-    match verb {
-        Verb::Generate(options) => options.run(),
-        Verb::Info(options) => options.run(),
-        Verb::Verify(options) => options.run(),
-    }
-}
-
-/// A variable that is set to nothing counts as not set.
+/// A variable that is set to nothing is not set: that is how an orchestrator's template leaves one out.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     command
-        .mut_args(|arg| {
-            let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-            if is_empty { arg.env(None::<&'static str>) } else { arg }
-        })
+        .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
         .mut_subcommands(without_empty_variables)
 }
 
-/// Prints the answer.
-fn answer(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
-}
-
-/// Prints a line that is not part of the answer.
-fn talk(text: &str) {
-    // Nobody is left to tell when even this fails.
-    drop(writeln!(io::stderr(), "{text}"));
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+/// Writes the answer to stdout.
+fn answer(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // `| head` has had enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| Failure::unable(anyhow::Error::new(error).context("writing to stdout"))),
     }
+}
+
+/// Writes a line of talk to stderr.
+fn talk(line: impl std::fmt::Display) {
+    // Nobody is left to be told that stderr is gone.
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }

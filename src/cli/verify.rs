@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::failure::Failure;
 use super::text::{bytes, count, table};
-use super::{Format, Outcome, answer};
-use crate::inspect::Node;
-use crate::payload::{RELEASES, Release};
-use crate::report::{Finding, Severity};
-use crate::verify::{Report, verify};
+use super::values::Format;
+use super::{Outcome, answer};
+use op_conductor_init::inspect::Node;
+use op_conductor_init::payload::{RELEASES, Release};
+use op_conductor_init::report::{Finding, Severity};
+use op_conductor_init::verify::{Report, verify};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -61,8 +63,8 @@ fn release(name: &str) -> Result<Release, String> {
 }
 
 impl Options {
-    pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let report = verify(&self.state_dir, self.release)?;
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let report = verify(&self.state_dir, self.release).map_err(Failure::unable)?;
         let counts = report.counts();
         let fails = counts.errors > 0 || (self.fail_on == FailOn::Warning && counts.warnings > 0);
         answer(&match self.format {
@@ -123,7 +125,7 @@ impl Options {
     }
 }
 
-fn pages(pages: &crate::bolt::PageCounts) -> Value {
+fn pages(pages: &op_conductor_init::bolt::PageCounts) -> Value {
     json!({
         "page_size": pages.page_size,
         "total": pages.total,
@@ -137,7 +139,7 @@ fn pages(pages: &crate::bolt::PageCounts) -> Value {
 
 fn row(node: &Node) -> Vec<String> {
     let (first, last) = (node.log.first.map_or(0, |first| first.0.0), node.log.last.map_or(0, |last| last.0.0));
-    let store = |store: &crate::inspect::Store| store.file_len.map_or_else(|| "missing".to_owned(), bytes);
+    let store = |store: &op_conductor_init::inspect::Store| store.file_len.map_or_else(|| "missing".to_owned(), bytes);
     vec![
         node.id.clone(),
         node.stable.term().to_string(),

@@ -1,355 +1,182 @@
 //! Staging, fsync, swap and journal: the only place that replaces anything.
 //!
-//! The folder that holds the servers' folders is often the root of a volume: it can't be renamed, and what lies
-//! beside it is another file system. So everything is staged *inside* it and swapped in entry by entry, under a
-//! journal that makes all entries of one call new, or leaves all as they were:
+//! The output folder is often the root of a mounted volume: it can't be renamed, and what stands beside it is
+//! another file system. So the new entries are made inside it, and swapped in one by one:
 //!
 //! ```text
-//! <root>/.op-conductor-init-<random>/    new/<name>      what shall be at <root>/<name>
-//!                                        old/<name>      what was there
-//!                                        journal.json    once this is there, the call is rolled forward
-//! <root>/.replaced-<UTC time>/<name>     what was there, in the end
+//! <root>/.op-conductor-init-x7Rq2w/     the stage, 0700
+//!        new/<name>                     each entry as it shall be
+//!        old/<name>                     what was there, moved here by the swap
+//!        journal.json                   from here on it is decided: names and inodes of the entries
+//! <root>/.replaced-20260131-235959/     old/ in the end, under a name that people find
 //! ```
 //!
-//! Without a journal a staging folder is thrown away. After a crash at any point the next call of [`Root::open`]
-//! does one or the other.
+//! 1. Stage: write everything to `new`, fsync files and folders.
+//! 2. Commit: write the journal beside its name, fsync, rename it. An error until here leaves nothing behind.
+//! 3. Swap: for each entry exchange `new/<name>` with `<root>/<name>` and move what came back to `old`. Where the file
+//!    system can't exchange, two renames.
+//! 4. Retire: rename `old` to `.replaced-<UTC time>`, then remove journal and stage.
+//!
+//! The inodes in the journal tell what has happened to each entry, so a crash at any point of 3 and 4 is rolled
+//! forward by [`Root::recover`]. An error in 3 rolls all entries back. Either way all entries are old, or all are new.
 
-mod files;
+mod disk;
+mod error;
+mod journal;
+mod lock;
+mod staging;
 mod swap;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use disk::Disk;
+use swap::Swap;
 
-pub use files::{Mode, Owner};
-use files::{make_folder, sync_folder, write_file};
-pub use swap::Journal;
-use swap::{JOURNAL, finish, read_journal, undo, write_journal};
+pub use disk::Owner;
+pub use error::Error;
+pub use journal::{Entry, Journal, Pending, pending};
+pub(crate) use lock::flock_until;
+pub use staging::Staging;
 
-/// What staging folders are called, before the random part.
-const STAGING_PREFIX: &str = ".op-conductor-init-";
-/// What folders of replaced state are called, before the time.
-const REPLACED_PREFIX: &str = ".replaced-";
-const NEW: &str = "new";
-const OLD: &str = "old";
-/// How often a held lock is tried again. bbolt polls at the same pace. (bbolt db.go flockRetryTimeout)
-const LOCK_POLL: Duration = Duration::from_millis(50);
+/// Mode of the folders that lead to the output folder, and of that itself, where they are made.
+const ROOT_MODE: u32 = 0o755;
 
-/// Why nothing was replaced, or why it is not finished.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file system said no; everything is as it was.
-    #[error("{doing} {}: {source}", path.display())]
-    Io {
-        /// What we were doing.
-        doing: &'static str,
-        /// To which file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process holds a lock.
-    #[error("{}: locked by another process", path.display())]
-    Locked {
-        /// Which file or folder.
-        path: PathBuf,
-    },
-    /// A folder that would have to be swapped can't be renamed.
-    #[error("{} is a mount point and can't be replaced as a whole", path.display())]
-    MountPoint {
-        /// Which folder.
-        path: PathBuf,
-    },
-    /// After the journal was written: the call is neither undone nor finished.
-    #[error("interrupted while replacing, at {}: {source}", path.display())]
-    Unfinished {
-        /// The staging folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A test stops here as if the machine had.
-    #[cfg(test)]
-    #[error("crashed")]
-    Crash,
-}
-
-impl Error {
-    fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
-        move |source| Error::Io { doing, path: path.to_owned(), source }
-    }
-}
-
-/// A folder that only this process changes as long as this lives.
+/// The output folder, held by this process alone until it is dropped.
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
-    /// Holds the lock; no file is left behind by it.
+    /// flock on the folder itself: needs no file that would be left over.
     _lock: File,
-    /// Folders that did not exist before, the innermost first.
+    /// Folders that were made to reach it, outermost first; removed again unless something is committed.
     created: Vec<PathBuf>,
-    recovered: Vec<Recovered>,
-    steps: Steps,
+    owner: Option<Owner>,
+    disk: Disk,
 }
 
-/// What was done about an interrupted call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recovered {
-    /// It had decided: these entries are now the new ones.
-    Finished(Vec<String>),
-    /// It had not: nothing of it is left.
-    Discarded,
-}
-
-/// Counts the file operations, so that a test can stop before each.
-#[derive(Debug, Default)]
-struct Steps {
-    #[cfg(test)]
-    left: std::cell::Cell<Option<usize>>,
-}
-
-impl Steps {
-    #[cfg_attr(not(test), expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "only a test stops"))]
-    fn next(&self) -> Result<(), Error> {
-        #[cfg(test)]
-        if let Some(left) = self.left.get() {
-            self.left.set(Some(left.checked_sub(1).ok_or(Error::Crash)?));
-        }
-        Ok(())
-    }
+/// What became of a replacement that was interrupted.
+#[derive(Debug)]
+pub struct Recovery {
+    /// Names of the entries.
+    pub entries: Vec<String>,
+    /// Where the entries from before went, if there were any.
+    pub replaced: Option<PathBuf>,
+    /// Why it was rolled back; none if it was finished.
+    pub undone: Option<Error>,
 }
 
 impl Root {
-    /// Opens the folder `path`, making it and its parents when missing, and finishes or discards what an interrupted
-    /// call left. Waits at most `timeout` for another process that has it open.
-    pub fn open(path: &Path, timeout: Duration) -> Result<Root, Error> {
-        let created = make_parents(path)?;
-        let lock = File::open(path).map_err(Error::io("opening the folder", path))?;
-        lock_exclusive(&lock, path, timeout)?;
-        let mut root =
-            Root { path: path.to_owned(), _lock: lock, created, recovered: Vec::new(), steps: Steps::default() };
-        root.recover()?;
-        Ok(root)
+    /// Makes the folder where it is missing, and locks it, waiting for at most `lock_timeout`. What is made belongs to
+    /// `owner`, here and in the stage.
+    pub fn open(path: &Path, owner: Option<Owner>, lock_timeout: Duration) -> Result<Root, Error> {
+        Root::open_on(Disk::default(), path, owner, lock_timeout)
     }
 
-    /// The folder.
+    fn open_on(mut disk: Disk, path: &Path, owner: Option<Owner>, lock_timeout: Duration) -> Result<Root, Error> {
+        let mut created = Vec::new();
+        let locked = make_folders(&mut disk, path, owner, &mut created).and_then(|()| lock_folder(path, lock_timeout));
+        match locked {
+            Ok(lock) => Ok(Root { path: path.to_owned(), _lock: lock, created, owner, disk }),
+            Err(error) => {
+                remove_folders(&mut disk, &created);
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What was done about interrupted calls when this was opened.
-    pub fn recovered(&self) -> &[Recovered] {
-        &self.recovered
-    }
-
-    /// Gives up: removes the folders that [`Root::open`] made, unless something is in them.
-    pub fn abandon(self) {
-        for folder in &self.created {
-            if fs::remove_dir(folder).is_err() {
-                break;
-            }
+    /// Finishes a replacement that was interrupted, or rolls it back where it can't be finished, and removes stages
+    /// that came to nothing.
+    ///
+    /// Hold the locks of the entries that [`pending`] names before calling this.
+    pub fn recover(&mut self) -> Result<Option<Recovery>, Error> {
+        let mut recovery = None;
+        for Pending { stage, journal } in pending(&self.path)? {
+            let Some(journal) = journal else {
+                self.disk.remove_tree(&stage)?;
+                continue;
+            };
+            let settled = Swap { root: &self.path, stage: &stage, journal: &journal }.settle(&mut self.disk);
+            let (replaced, undone) = match settled {
+                Ok(replaced) => (replaced, None),
+                Err(Error::Undone { cause }) => (None, Some(*cause)),
+                Err(error) => return Err(error),
+            };
+            let entries = journal.entries.into_iter().map(|entry| entry.name).collect();
+            recovery = Some(Recovery { entries, replaced, undone });
         }
+        Ok(recovery)
     }
 
-    /// Begins to stage entries.
-    pub fn stage(&self) -> Result<Staging<'_>, Error> {
-        let path = tempfile::Builder::new()
-            .prefix(STAGING_PREFIX)
-            .tempdir_in(&self.path)
-            .map_err(Error::io("making a staging folder in", &self.path))?
-            .keep();
-        let staging = Staging { root: self, path, names: Vec::new() };
-        match staging.begin() {
-            Ok(()) => Ok(staging),
-            Err(error) => Err(staging.discard(error)),
-        }
-    }
-
-    fn recover(&mut self) -> Result<(), Error> {
-        for path in staging_folders(&self.path).map_err(Error::io("reading the folder", &self.path))? {
-            match read_journal(&path).map_err(Error::io("reading the journal in", &path))? {
-                Some(journal) => {
-                    finish(&self.path, &path, &journal, &self.steps)?;
-                    self.recovered.push(Recovered::Finished(journal.names()));
-                }
-                None => self.recovered.push(Recovered::Discarded),
-            }
-            fs::remove_dir_all(&path).map_err(Error::io("removing", &path))?;
-        }
-        Ok(())
-    }
-}
-
-/// The journals of interrupted calls in `root`, without touching anything; `None` for one that had not decided yet.
-pub fn pending(root: &Path) -> io::Result<Vec<Option<Journal>>> {
-    staging_folders(root)?.iter().map(|path| read_journal(path)).collect()
-}
-
-fn staging_folders(root: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(root)? {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(STAGING_PREFIX.as_bytes()) && entry.file_type()?.is_dir() {
-            found.push(entry.path());
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Takes an exclusive lock on an open file or folder, waiting at most `timeout`.
-pub fn lock_exclusive(file: &File, path: &Path, timeout: Duration) -> Result<(), Error> {
-    let start = Instant::now();
-    loop {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Error::io("locking", path)(errno.into())),
-        }
-        if start.elapsed() >= timeout {
-            return Err(Error::Locked { path: path.to_owned() });
-        }
-        std::thread::sleep(LOCK_POLL.min(timeout));
-    }
-}
-
-fn make_parents(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && ancestor.symlink_metadata().is_err())
-        .collect();
-    let mut created = Vec::new();
-    for folder in missing.into_iter().rev() {
-        if let Err(source) = make_folder(folder, Mode::FOLDER, None) {
-            created.iter().rev().for_each(|folder: &PathBuf| drop(fs::remove_dir(folder)));
-            return Err(Error::io("making the folder", folder)(source));
-        }
-        created.push(folder.to_owned());
-    }
-    created.reverse();
-    Ok(created)
-}
-
-/// Entries that wait to be swapped in together. Dropped without [`Staging::commit`], they are found and discarded by
-/// the next call; [`Staging::discard`] does it now.
-#[derive(Debug)]
-pub struct Staging<'r> {
-    root: &'r Root,
-    path: PathBuf,
-    names: Vec<String>,
-}
-
-impl Staging<'_> {
-    fn begin(&self) -> Result<(), Error> {
-        for name in [NEW, OLD] {
-            self.root.steps.next()?;
-            let folder = self.path.join(name);
-            make_folder(&folder, Mode::FOLDER, None).map_err(Error::io("making the folder", &folder))?;
-        }
-        Ok(())
-    }
-
-    /// Stages a folder that shall be at `<root>/<name>`.
-    pub fn folder(&mut self, name: &str, owner: Option<Owner>) -> Result<(), Error> {
-        self.root.steps.next()?;
-        let path = self.path.join(NEW).join(name);
-        make_folder(&path, Mode::FOLDER, owner).map_err(Error::io("making the folder", &path))?;
-        self.names.push(name.to_owned());
-        Ok(())
-    }
-
-    /// Writes a file into a staged folder.
-    pub fn file_in(
-        &mut self,
-        folder: &str,
-        name: &str,
-        bytes: &[u8],
-        mode: Mode,
-        owner: Option<Owner>,
-    ) -> Result<(), Error> {
-        self.root.steps.next()?;
-        let path = self.path.join(NEW).join(folder).join(name);
-        write_file(&path, bytes, mode, owner).map_err(Error::io("writing", &path))
-    }
-
-    /// Stages a file that shall be at `<root>/<name>`.
-    pub fn file(&mut self, name: &str, bytes: &[u8], mode: Mode, owner: Option<Owner>) -> Result<(), Error> {
-        self.file_in("", name, bytes, mode, owner)?;
-        self.names.push(name.to_owned());
-        Ok(())
-    }
-
-    /// Swaps all entries in; gives the folder that now holds what was there, if anything was.
+    /// Begins a replacement.
     ///
     /// # Errors
-    /// Everything is as before, except after [`Error::Unfinished`]: then the next call finishes it.
-    pub fn commit(self) -> Result<Option<PathBuf>, Error> {
-        let journal = match self.decide() {
-            Ok(journal) => journal,
-            Err(error) => return Err(self.discard(error)),
-        };
-        if let Err(error) = finish(&self.root.path, &self.path, &journal, &self.root.steps) {
-            return Err(self.take_back(&journal, error));
+    /// Also when an interrupted one is to be recovered first.
+    pub fn stage(self) -> Result<Staging, Error> {
+        match pending(&self.path)?.into_iter().next() {
+            Some(Pending { stage, .. }) => Err(Error::Pending { stage }),
+            None => Staging::begin(self),
         }
-        self.root.steps.next()?;
-        // Nothing is lost if this fails: the next call does it.
-        drop(fs::remove_dir_all(&self.path));
-        let replaced = self.root.path.join(&journal.replaced);
-        Ok(replaced.is_dir().then_some(replaced))
-    }
-
-    /// Makes all that is staged durable, then writes the journal: from here on there is no way back but forward.
-    fn decide(&self) -> Result<Journal, Error> {
-        let new = self.path.join(NEW);
-        for name in &self.names {
-            let path = new.join(name);
-            if path.is_dir() {
-                self.root.steps.next()?;
-                sync_folder(&path).map_err(Error::io("syncing", &path))?;
-            }
-        }
-        self.root.steps.next()?;
-        for folder in [&new, &self.path, &self.root.path] {
-            sync_folder(folder).map_err(Error::io("syncing", folder))?;
-        }
-        let journal = Journal::new(&self.root.path, &self.path, &self.names)?;
-        self.root.steps.next()?;
-        write_journal(&self.path, &journal).map_err(Error::io("writing the journal in", &self.path))?;
-        Ok(journal)
-    }
-
-    /// After a swap failed: back to what was there, if the system lets us.
-    fn take_back(self, journal: &Journal, error: Error) -> Error {
-        #[cfg(test)]
-        if matches!(error, Error::Crash) {
-            return error;
-        }
-        match undo(&self.root.path, &self.path, journal) {
-            Ok(()) => self.discard(error),
-            Err(source) => Error::Unfinished { path: self.path, source },
-        }
-    }
-
-    /// Removes what was staged and hands the error on.
-    #[must_use]
-    pub fn discard(self, error: Error) -> Error {
-        #[cfg(test)]
-        if matches!(error, Error::Crash) {
-            return error;
-        }
-        self.abandon();
-        error
-    }
-
-    /// Removes what was staged.
-    pub fn abandon(self) {
-        drop(fs::remove_file(self.path.join(JOURNAL)));
-        drop(fs::remove_dir_all(&self.path));
     }
 }
 
-#[cfg(test)]
-mod tests;
+impl Drop for Root {
+    fn drop(&mut self) {
+        remove_folders(&mut self.disk, &self.created);
+    }
+}
+
+fn make_folders(disk: &mut Disk, path: &Path, owner: Option<Owner>, created: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|at| !at.as_os_str().is_empty() && fs::symlink_metadata(at).is_err()).collect();
+    for folder in missing.into_iter().rev() {
+        match disk.create_dir(folder) {
+            // Another process was faster, or the path goes over "..".
+            Err(_) if folder.is_dir() => continue,
+            made => made?,
+        }
+        created.push(folder.to_owned());
+        disk.set_mode(folder, ROOT_MODE)?;
+        disk.set_owner(folder, owner)?;
+    }
+    Ok(())
+}
+
+/// Removes folders as far as they are empty, outermost last.
+fn remove_folders(disk: &mut Disk, created: &[PathBuf]) {
+    for folder in created.iter().rev() {
+        // What can't be removed isn't empty: somebody else uses it by now.
+        let _ = disk.remove_dir(folder);
+    }
+}
+
+fn lock_folder(path: &Path, lock_timeout: Duration) -> Result<File, Error> {
+    let deadline = Instant::now() + lock_timeout;
+    let fail = |source| Error::Io { doing: "locking", path: path.to_owned(), source };
+    loop {
+        let folder =
+            File::open(path).map_err(|source| Error::Io { doing: "opening", path: path.to_owned(), source })?;
+        let locked = folder.metadata().map_err(fail)?;
+        if !locked.is_dir() {
+            return Err(Error::NotAFolder { path: path.to_owned() });
+        }
+        if !flock_until(&folder, deadline).map_err(fail)? {
+            return Err(Error::Locked { path: path.to_owned(), lock_timeout });
+        }
+        // Who held it before may have made the folder, failed, and removed it again.
+        match fs::metadata(path) {
+            Ok(now) if (now.dev(), now.ino()) == (locked.dev(), locked.ino()) => return Ok(folder),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(fail(source)),
+            _ => {}
+        }
+    }
+}

@@ -1,200 +1,190 @@
-//! The swap of staged entries, each step of which can be done again after a crash.
+//! From the commit point on: each entry swapped in, or all put back.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use super::files::{Mode, make_folder, sync_folder};
-use super::{Error, NEW, OLD, REPLACED_PREFIX, Steps};
+use super::disk::Disk;
+use super::error::Error;
+use super::journal::{Entry, JOURNAL, Journal};
 
-/// The file whose presence decides.
-pub(super) const JOURNAL: &str = "journal.json";
-/// A journal above this length is not ours.
-const MAX_JOURNAL_LEN: u64 = 16 << 20;
-
-/// What a call is about to swap in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Journal {
-    /// Version of this file's form: 1.
-    format_version: u32,
-    /// Folder for what was there, in the root.
-    pub(super) replaced: String,
-    entries: Vec<Entry>,
+/// A decided replacement.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Swap<'a> {
+    pub(super) root: &'a Path,
+    pub(super) stage: &'a Path,
+    pub(super) journal: &'a Journal,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
-    name: String,
-    /// Of the staged file or folder: tells after a crash whether it is still in the staging folder.
-    inode: u64,
+/// Where an entry stands on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// The new one is staged; what was there is there.
+    Staged,
+    /// The new one is staged; what was there is in `old`. Only where two renames are needed.
+    Between,
+    /// The new one is in place, what was there is where the new one was. Only where exchange works.
+    Exchanged,
+    /// The new one is in place.
+    Done,
 }
 
-impl Journal {
-    pub(super) fn new(root: &Path, staging: &Path, names: &[String]) -> Result<Journal, Error> {
-        let mut entries = Vec::new();
-        for name in names {
-            let (new, target) = (staging.join(NEW).join(name), root.join(name));
-            let inode = fs::symlink_metadata(&new).map_err(Error::io("looking at", &new))?.ino();
-            refuse_mount_point(&target)?;
-            entries.push(Entry { name: name.clone(), inode });
+impl Swap<'_> {
+    /// Finishes the replacement from wherever it stands, and says where the old entries are.
+    pub(super) fn settle(self, disk: &mut Disk) -> Result<Option<PathBuf>, Error> {
+        let unfinished = |cause| Error::Unfinished { stage: self.stage.to_owned(), cause: Box::new(cause) };
+        if let Err(cause) = self.roll_forward(disk) {
+            return Err(match self.roll_back(disk).and_then(|()| self.clear(disk)) {
+                Ok(()) => Error::Undone { cause: Box::new(cause) },
+                Err(_) => unfinished(cause),
+            });
         }
-        Ok(Journal { format_version: 1, replaced: free_name(root), entries })
+        let replaced = self.retire(disk).map_err(unfinished)?;
+        self.clear(disk).map_err(unfinished)?;
+        Ok(replaced)
     }
 
-    /// The entries' names in the root.
-    pub fn names(&self) -> Vec<String> {
-        self.entries.iter().map(|entry| entry.name.clone()).collect()
-    }
-}
-
-/// `.replaced-<UTC time>`, with a number behind it when that exists.
-fn free_name(root: &Path) -> String {
-    let time = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
-    let mut name = format!("{REPLACED_PREFIX}{time}");
-    for number in 2_u32.. {
-        if root.join(&name).symlink_metadata().is_err() {
-            break;
-        }
-        name = format!("{REPLACED_PREFIX}{time}-{number}");
-    }
-    name
-}
-
-/// A mount point can't be renamed: better to know before anything is.
-fn refuse_mount_point(path: &Path) -> Result<(), Error> {
-    let found = match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
-        Err(Errno::NOENT) => return Ok(()),
-        // Old kernels have no statx: the rename will tell.
-        Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(()),
-        found => found.map_err(|errno| Error::io("looking at", path)(errno.into()))?,
-    };
-    if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-        return Err(Error::MountPoint { path: path.to_owned() });
-    }
-    Ok(())
-}
-
-pub(super) fn write_journal(staging: &Path, journal: &Journal) -> io::Result<()> {
-    let (path, temporary) = (staging.join(JOURNAL), staging.join("journal.tmp"));
-    let mut file = File::create(&temporary)?;
-    file.write_all(&serde_json::to_vec(journal)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, &path)?;
-    sync_folder(staging)
-}
-
-pub(super) fn read_journal(staging: &Path) -> io::Result<Option<Journal>> {
-    let file = match File::open(staging.join(JOURNAL)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_JOURNAL_LEN).read_to_end(&mut bytes)?;
-    let journal: Journal = serde_json::from_slice(&bytes)?;
-    let is_name = |name: &str| !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-    let sound = journal.format_version == 1
-        && is_name(&journal.replaced)
-        && journal.entries.iter().all(|entry| is_name(&entry.name));
-    sound.then_some(Some(journal)).ok_or_else(|| io::Error::other("a journal that this version has not written"))
-}
-
-/// Swaps all entries of the journal in, wherever it was interrupted, and keeps what was there.
-pub(super) fn finish(root: &Path, staging: &Path, journal: &Journal, steps: &Steps) -> Result<(), Error> {
-    for entry in &journal.entries {
-        swap_in(root, staging, entry, steps)?;
-    }
-    steps.next()?;
-    sync_folder(root).map_err(Error::io("syncing", root))?;
-    keep_old(root, staging, journal, steps)
-}
-
-fn swap_in(root: &Path, staging: &Path, entry: &Entry, steps: &Steps) -> Result<(), Error> {
-    let Paths { new, old, target } = Paths::of(root, staging, entry);
-    let fail = |source| Error::io("replacing", &target)(source);
-    let Ok(staged) = new.symlink_metadata() else { return Ok(()) };
-    steps.next()?;
-    if staged.ino() != entry.inode {
-        // Exchanged before: this is what was there.
-        return fs::rename(&new, &old).map_err(fail);
-    }
-    if target.symlink_metadata().is_err() {
-        return fs::rename(&new, &target).map_err(fail);
-    }
-    if exchange(&new, &target).map_err(fail)? {
-        steps.next()?;
-        return fs::rename(&new, &old).map_err(fail);
-    }
-    fs::rename(&target, &old).map_err(fail)?;
-    steps.next()?;
-    fs::rename(&new, &target).map_err(fail)
-}
-
-struct Paths {
-    new: PathBuf,
-    old: PathBuf,
-    target: PathBuf,
-}
-
-impl Paths {
-    fn of(root: &Path, staging: &Path, entry: &Entry) -> Paths {
-        let name = &entry.name;
-        Paths { new: staging.join(NEW).join(name), old: staging.join(OLD).join(name), target: root.join(name) }
-    }
-}
-
-/// Exchanges two paths in one step, so that there is no moment without a target; false where that isn't possible.
-fn exchange(a: &Path, b: &Path) -> io::Result<bool> {
-    match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(true),
-        Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => Ok(false),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-fn keep_old(root: &Path, staging: &Path, journal: &Journal, steps: &Steps) -> Result<(), Error> {
-    let kept = root.join(&journal.replaced);
-    for entry in &journal.entries {
-        let old = staging.join(OLD).join(&entry.name);
-        if old.symlink_metadata().is_err() {
-            continue;
-        }
-        steps.next()?;
-        match make_folder(&kept, Mode::FOLDER, None) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(Error::io("making the folder", &kept)(error));
+    fn roll_forward(self, disk: &mut Disk) -> Result<(), Error> {
+        for entry in &self.journal.entries {
+            let (new, place, old) = self.paths(entry);
+            match self.progress(entry)? {
+                Progress::Staged if inode(&place)? != entry.old => return Err(Error::Changed { path: place }),
+                Progress::Staged if entry.old.is_none() => disk.rename_new(&new, &place)?,
+                Progress::Staged => {
+                    if disk.exchange(&new, &place).map_err(mount_point)? {
+                        disk.rename_new(&new, &old)?;
+                    } else {
+                        disk.rename_new(&place, &old).map_err(mount_point)?;
+                        disk.rename_new(&new, &place)?;
+                    }
+                }
+                Progress::Between => disk.rename_new(&new, &place)?,
+                Progress::Exchanged => disk.rename_new(&new, &old)?,
+                Progress::Done => {}
             }
-            _ => {}
         }
-        let to = kept.join(&entry.name);
-        fs::rename(&old, &to).map_err(Error::io("keeping what was there as", &to))?;
+        self.sync(disk)
     }
-    steps.next()?;
-    sync_folder(root).map_err(Error::io("syncing", root))
+
+    fn roll_back(self, disk: &mut Disk) -> Result<(), Error> {
+        let olds = self.stage.join("old");
+        if inode(&olds)?.is_none() {
+            // Retired already: there is nothing that could be put back.
+            return Err(Error::Changed { path: olds });
+        }
+        for entry in self.journal.entries.iter().rev() {
+            let (new, place, old) = self.paths(entry);
+            match self.progress(entry)? {
+                Progress::Staged => {}
+                Progress::Between => disk.rename_new(&old, &place)?,
+                Progress::Exchanged => drop(disk.exchange(&new, &place)?),
+                Progress::Done if inode(&place)? != Some(entry.new) => return Err(Error::Changed { path: place }),
+                Progress::Done => {
+                    disk.rename_new(&place, &new)?;
+                    if entry.old.is_some() {
+                        disk.rename_new(&old, &place)?;
+                    }
+                }
+            }
+        }
+        self.sync(disk)
+    }
+
+    /// Gives what was replaced its lasting name. An empty folder is not kept.
+    fn retire(self, disk: &mut Disk) -> Result<Option<PathBuf>, Error> {
+        let olds = self.stage.join("old");
+        if inode(&olds)?.is_none() {
+            let replaced = self.root.join(&self.journal.replaced);
+            return Ok(inode(&replaced)?.map(|_| replaced));
+        }
+        for entry in self.journal.entries.iter().filter(|entry| entry.old.is_some()) {
+            let old = olds.join(&entry.name);
+            if is_empty_dir(&old) {
+                disk.remove_dir(&old)?;
+            }
+        }
+        if is_empty_dir(&olds) {
+            disk.remove_dir(&olds)?;
+            return Ok(None);
+        }
+        let replaced = self.free_name()?;
+        disk.rename_new(&olds, &replaced)?;
+        disk.sync(self.root)?;
+        Ok(Some(replaced))
+    }
+
+    fn free_name(self) -> Result<PathBuf, Error> {
+        let mut path = self.root.join(&self.journal.replaced);
+        for suffix in 2_u32.. {
+            if inode(&path)?.is_none() {
+                break;
+            }
+            path = self.root.join(format!("{}-{suffix}", self.journal.replaced));
+        }
+        Ok(path)
+    }
+
+    /// Removes the journal, and with it all meaning of the stage, then the stage.
+    fn clear(self, disk: &mut Disk) -> Result<(), Error> {
+        disk.remove_file(&self.stage.join(JOURNAL))?;
+        // Should the journal come back, or the stage stay, then the next command deals with it and nothing is half.
+        let _ = disk.sync(self.stage).and_then(|()| disk.remove_tree(self.stage));
+        Ok(())
+    }
+
+    fn sync(self, disk: &mut Disk) -> Result<(), Error> {
+        disk.sync(self.root)?;
+        disk.sync(self.stage)?;
+        for folder in ["new", "old"] {
+            let folder = self.stage.join(folder);
+            if inode(&folder)?.is_some() {
+                disk.sync(&folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn progress(self, entry: &Entry) -> Result<Progress, Error> {
+        let (new, place, old) = self.paths(entry);
+        match inode(&new)? {
+            None => Ok(Progress::Done),
+            Some(inside) if inside == entry.new && inode(&old)?.is_some() => Ok(Progress::Between),
+            Some(inside) if inside == entry.new => Ok(Progress::Staged),
+            Some(_) if inode(&place)? == Some(entry.new) => Ok(Progress::Exchanged),
+            Some(_) => Err(Error::Changed { path: place }),
+        }
+    }
+
+    fn paths(self, entry: &Entry) -> (PathBuf, PathBuf, PathBuf) {
+        let name = &entry.name;
+        (self.stage.join("new").join(name), self.root.join(name), self.stage.join("old").join(name))
+    }
 }
 
-/// Puts back what was there, as far as [`finish`] came.
-pub(super) fn undo(root: &Path, staging: &Path, journal: &Journal) -> io::Result<()> {
-    let kept = root.join(&journal.replaced);
-    for entry in &journal.entries {
-        let Paths { new, old, target } = Paths::of(root, staging, entry);
-        let kept = kept.join(&entry.name);
-        let exchanged = new.symlink_metadata().is_ok_and(|staged| staged.ino() != entry.inode);
-        let is_in = target.symlink_metadata().is_ok_and(|there| there.ino() == entry.inode);
-        let before = [exchanged.then_some(new.clone()), Some(old), Some(kept)];
-        let before = before.into_iter().flatten().find(|path| path.symlink_metadata().is_ok());
-        if is_in {
-            let aside = staging.join(format!("taken-back-{}", entry.name));
-            fs::rename(&target, &aside)?;
-        }
-        if let Some(before) = before {
-            fs::rename(before, &target)?;
-        }
+/// The inode of an entry, if there is one; a symbolic link has its own.
+pub(super) fn inode(path: &Path) -> Result<Option<u64>, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { doing: "looking at", path: path.to_owned(), source }),
     }
-    drop(fs::remove_dir(&kept));
-    sync_folder(root)
+}
+
+fn is_empty_dir(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut inside| inside.next().is_none())
+}
+
+/// What rename says of a mount point.
+fn mount_point(error: Error) -> Error {
+    match error {
+        Error::Io { path, source, .. }
+            if [Errno::BUSY, Errno::XDEV].iter().any(|known| source.raw_os_error() == Some(known.raw_os_error())) =>
+        {
+            Error::MountPoint { path, source }
+        }
+        other => other,
+    }
 }

@@ -1,208 +1,228 @@
-//! Puts a plan's files where op-conductor looks for them.
+//! A plan on disk: all files of the call, or none.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{ClusterFile, NodePlan, Plan, StateFiles};
+use super::cluster_file::{CLUSTER_FILE, ClusterFile};
+use super::files::StateFiles;
+use super::{NodePlan, Plan};
 use crate::bolt;
-use crate::durable::{self, Mode, Owner, Recovered, Root, Staging};
-use crate::state_dir::{LOG_FILE, SNAPSHOTS_FOLDER, STABLE_FILE, StateDir};
+use crate::durable::{self, Root};
+use crate::state_dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE, StateDir};
 
-/// Name of the description beside the servers' folders.
-pub const CLUSTER_FILE: &str = "cluster.json";
-
-/// How to write.
-#[derive(Debug, Clone)]
-pub struct WriteOptions {
-    /// What `--raft.storage.dir` will point at.
-    pub output: PathBuf,
-    /// Only the folder of this server.
-    pub only: Option<String>,
+/// What to write, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteOptions<'a> {
+    /// Write the folder of this server alone.
+    pub only: Option<&'a str>,
     /// Replace what is there.
     pub force: bool,
-    /// User and group of all that is written.
-    pub owner: Option<Owner>,
-    /// Bytes of a page of the databases.
+    /// Page size of the stores in bytes.
     pub page_size: usize,
-    /// How long to wait for a lock.
+    /// How long to wait for each lock.
     pub lock_timeout: Duration,
-}
-
-/// What was done.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Written {
-    /// Servers whose folder is new.
-    pub written: Vec<String>,
-    /// Servers whose folder had these very bytes.
-    pub unchanged: Vec<String>,
-    /// Where the replaced state is kept.
-    pub replaced: Option<PathBuf>,
-    /// What was done about an interrupted call before.
-    pub recovered: Vec<Recovered>,
 }
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is state, and it isn't this.
-    #[error("refusing to overwrite existing state:\n{}", .files.iter().map(|file| format!("  {}", file.display())).collect::<Vec<_>>().join("\n"))]
-    Exists {
-        /// The files that are in the way.
-        files: Vec<PathBuf>,
-    },
     /// `--only` names nobody.
     #[error("--only: {id:?} is not in --server-ids")]
     UnknownServer {
-        /// The id.
+        /// Its id.
         id: String,
     },
-    /// The folder, or a file in it, could not be changed.
-    #[error(transparent)]
-    Durable(#[from] durable::Error),
-    /// A file that is there could not be read.
-    #[error("reading {}: {source}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+    /// There is other state, and no leave to replace it.
+    #[error("refusing to replace other state")]
+    Existing {
+        /// What would be replaced.
+        files: Vec<PathBuf>,
     },
-    /// The plan doesn't fit into a bolt file.
-    #[error("the state of {id:?} does not fit into a bolt file: {source}")]
+    /// The stores of a node can't be made.
+    #[error("making the stores of {id:?}")]
     Bolt {
-        /// Whose state.
+        /// The node.
         id: String,
         /// Why.
+        #[source]
         source: bolt::Error,
     },
+    /// The servers' folders can't be used.
+    #[error(transparent)]
+    State(#[from] state_dir::Error),
+    /// The files can't be put in place.
+    #[error(transparent)]
+    Durable(#[from] durable::Error),
 }
 
-/// Writes the plan: all of it or nothing.
-pub fn write(plan: &Plan, options: &WriteOptions) -> Result<Written, Error> {
-    if let Some(id) = &options.only
-        && plan.spec.configuration.server(id).is_none()
-    {
-        return Err(Error::UnknownServer { id: id.clone() });
-    }
-    let root = Root::open(&options.output, options.lock_timeout)?;
-    match write_into(&root, plan, options) {
-        Ok(written) => Ok(written),
-        Err(error) => {
-            root.abandon();
-            Err(error)
-        }
-    }
+/// What became of an entry of the output folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// It is new.
+    Written,
+    /// The same bytes were there.
+    Unchanged,
+    /// It was not asked for (`--only`).
+    Skipped,
 }
 
-fn write_into(root: &Root, plan: &Plan, options: &WriteOptions) -> Result<Written, Error> {
-    let mut done = Written { recovered: root.recovered().to_vec(), ..Written::default() };
-    let nodes = || plan.nodes().filter(|node| options.only.as_ref().is_none_or(|id| *id == node.server.id));
-
-    // Held until the swap is done.
-    let mut locks = Vec::new();
-    let mut conflicts = Vec::new();
-    let mut missing = Vec::new();
-    for node in nodes() {
-        let folder = StateDir::new(root.path().join(&node.server.id));
-        locks.extend(folder.lock(options.lock_timeout)?);
-        let id = node.server.id.clone();
-        match compare(&folder, &node, plan, options.page_size)? {
-            Found::Nothing => missing.push(id),
-            Found::Same => done.unchanged.push(id),
-            Found::Other(files) => {
-                conflicts.extend(files);
-                missing.push(id);
-            }
-        }
-    }
-    let description = ClusterFile::new(plan, options.page_size).to_text();
-    let path = root.path().join(CLUSTER_FILE);
-    let described = read_if_there(&path)?;
-    if described.as_ref().is_some_and(|text| text != description.as_bytes()) {
-        conflicts.push(path);
-    }
-    if !conflicts.is_empty() && !options.force {
-        return Err(Error::Exists { files: conflicts });
-    }
-
-    let is_described = described.is_some_and(|text| text == description.as_bytes());
-    if missing.is_empty() && is_described {
-        return Ok(done);
-    }
-    let mut staging = root.stage()?;
-    let staged =
-        stage(&mut staging, nodes().filter(|node| missing.contains(&node.server.id)), plan, options).and_then(|()| {
-            if is_described {
-                return Ok(());
-            }
-            Ok(staging.file(CLUSTER_FILE, description.as_bytes(), Mode::FILE, options.owner)?)
-        });
-    match staged {
-        Ok(()) => done.replaced = staging.commit()?,
-        Err(Error::Durable(error)) => return Err(staging.discard(error).into()),
-        Err(error) => {
-            staging.abandon();
-            return Err(error);
-        }
-    }
-    done.written = missing;
-    drop(locks);
-    Ok(done)
+/// What was done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// For each server, in the order of the flags.
+    pub nodes: Vec<Change>,
+    /// For cluster.json.
+    pub cluster_file: Change,
+    /// Where the state from before is now.
+    pub replaced: Option<PathBuf>,
+    /// Names in the output folder that belong to nobody here; they were left as they are.
+    pub foreign: Vec<String>,
 }
 
-fn stage<'a>(
-    staging: &mut Staging<'_>,
-    nodes: impl Iterator<Item = NodePlan<'a>>,
-    plan: &Plan,
-    options: &WriteOptions,
-) -> Result<(), Error> {
-    for node in nodes {
-        let id = &node.server.id;
-        let files = files(&node, plan, options.page_size)?;
-        staging.folder(id, options.owner)?;
-        staging.file_in(id, LOG_FILE, &files.log, Mode::PRIVATE_FILE, options.owner)?;
-        staging.file_in(id, STABLE_FILE, &files.stable, Mode::PRIVATE_FILE, options.owner)?;
-    }
-    Ok(())
-}
-
-fn files(node: &NodePlan<'_>, plan: &Plan, page_size: usize) -> Result<StateFiles, Error> {
-    let fail = |source| Error::Bolt { id: node.server.id.clone(), source };
-    node.files(plan.current_term, page_size).map_err(fail)
-}
-
-/// What is in a server's folder before we write.
+/// What is in the place of something planned.
 enum Found {
     Nothing,
     Same,
+    /// Some of the planned files, and nothing else.
+    Part,
     Other(Vec<PathBuf>),
 }
 
-fn compare(folder: &StateDir, node: &NodePlan<'_>, plan: &Plan, page_size: usize) -> Result<Found, Error> {
-    let there = folder.state_files().map_err(|source| Error::Read { path: folder.path().to_owned(), source })?;
-    if there.is_empty() {
-        return Ok(Found::Nothing);
-    }
-    let files = files(node, plan, page_size)?;
-    let is_same = |name: &str, bytes: &[u8]| {
-        let path = folder.path().join(name);
-        // A log that has grown may be larger than memory.
-        let len = path.metadata().map_or(0, |metadata| metadata.len());
-        Ok::<_, Error>(len == bytes.len() as u64 && read_if_there(&path)?.is_some_and(|there| there == bytes))
+/// Writes the folders of a plan and cluster.json to `root`, which [`state_dir::open_root`] gives.
+///
+/// # Errors
+/// [`Error::Existing`] and [`state_dir::Error::Locked`] are refusals; nothing is changed by any error, but for
+/// [`durable::Error::Unfinished`].
+pub fn write(plan: &Plan<'_>, root: Root, options: &WriteOptions<'_>) -> Result<Outcome, Error> {
+    check_only(plan, options.only)?;
+    let output_dir = root.path();
+    let cluster_file = ClusterFile::new(plan, options.page_size);
+    let mut existing = Vec::new();
+    let mut judge = |found| match found {
+        Found::Same => Change::Unchanged,
+        Found::Nothing | Found::Part => Change::Written,
+        Found::Other(files) => {
+            existing.extend(files);
+            Change::Written
+        }
     };
-    let has_snapshots = there.contains(&folder.path().join(SNAPSHOTS_FOLDER));
-    if !has_snapshots && is_same(LOG_FILE, &files.log)? && is_same(STABLE_FILE, &files.stable)? {
-        return Ok(Found::Same);
+    let mut nodes = Vec::new();
+    for node in plan.nodes() {
+        let skipped = options.only.is_some_and(|only| only != node.server.id);
+        nodes.push(if skipped { Change::Skipped } else { judge(find_node(&node, output_dir, options)?) });
     }
-    Ok(Found::Other(there))
+    let cluster_change = judge(find_cluster_file(&cluster_file, output_dir)?);
+    if !existing.is_empty() && !options.force {
+        return Err(Error::Existing { files: existing });
+    }
+    let foreign = foreign(plan, output_dir)?;
+    let replaced = put(plan, root, options, &nodes, (cluster_change == Change::Written).then_some(&cluster_file))?;
+    Ok(Outcome { nodes, cluster_file: cluster_change, replaced, foreign })
 }
 
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+/// Checks that `only`, if given, is a server of the plan.
+pub fn check_only(plan: &Plan<'_>, only: Option<&str>) -> Result<(), Error> {
+    match only.filter(|id| plan.spec().configuration().server(id).is_none()) {
+        Some(id) => Err(Error::UnknownServer { id: id.to_owned() }),
+        None => Ok(()),
     }
+}
+
+/// Stages what is to be written, and swaps it in while no node can start on what was there.
+fn put(
+    plan: &Plan<'_>,
+    root: Root,
+    options: &WriteOptions<'_>,
+    nodes: &[Change],
+    cluster_file: Option<&ClusterFile>,
+) -> Result<Option<PathBuf>, Error> {
+    let written = || plan.nodes().zip(nodes).filter(|(_, change)| **change == Change::Written).map(|(node, _)| node);
+    if written().next().is_none() && cluster_file.is_none() {
+        return Ok(None);
+    }
+    let dirs: Vec<StateDir> = written().map(|node| StateDir::new(root.path().join(&node.server.id))).collect();
+    let _locked_until_swapped = state_dir::lock(&dirs, options.lock_timeout)?;
+    let mut staging = root.stage()?;
+    for node in written() {
+        let folder = Path::new(&node.server.id);
+        let StateFiles { log, stable } = files(&node, options)?;
+        staging.create_dir(folder, DIR_MODE)?;
+        staging.write_file(folder.join(LOG_FILE), &log, FILE_MODE)?;
+        staging.write_file(folder.join(STABLE_FILE), &stable, FILE_MODE)?;
+    }
+    if let Some(cluster_file) = cluster_file {
+        staging.write_file(CLUSTER_FILE, &cluster_file.encode(), FILE_MODE)?;
+    }
+    Ok(staging.commit()?)
+}
+
+fn files(node: &NodePlan<'_>, options: &WriteOptions<'_>) -> Result<StateFiles, Error> {
+    node.files(options.page_size).map_err(|source| Error::Bolt { id: node.server.id.clone(), source })
+}
+
+fn find_node(node: &NodePlan<'_>, output_dir: &Path, options: &WriteOptions<'_>) -> Result<Found, Error> {
+    let dir = StateDir::new(output_dir.join(&node.server.id));
+    match fs::symlink_metadata(dir.path()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Ok(metadata) if !metadata.is_dir() => return Ok(Found::Other(vec![dir.path().to_owned()])),
+        _ => {}
+    }
+    let names = dir.contents()?.unwrap_or_default();
+    if names.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    let planned = files(node, options)?;
+    let mut others = Vec::new();
+    for name in &names {
+        let path = dir.path().join(name);
+        let same = match name.as_str() {
+            LOG_FILE => holds(&path, &planned.log)?,
+            STABLE_FILE => holds(&path, &planned.stable)?,
+            _ => false,
+        };
+        if !same {
+            others.push(path);
+        }
+    }
+    Ok(match (others.is_empty(), names.len()) {
+        (false, _) => Found::Other(others),
+        (true, 2) => Found::Same,
+        (true, _) => Found::Part,
+    })
+}
+
+fn find_cluster_file(planned: &ClusterFile, output_dir: &Path) -> Result<Found, Error> {
+    let path = output_dir.join(CLUSTER_FILE);
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Ok(Found::Other(vec![path])),
+        other => other.map_err(|source| reading(&path, source))?,
+    };
+    let same = ClusterFile::decode(&bytes).is_ok_and(|found| found.is_same_state(planned));
+    Ok(if same { Found::Same } else { Found::Other(vec![path]) })
+}
+
+/// Whether the file at `path` has exactly these bytes. A store of a cluster that has run may be large: it isn't read.
+fn holds(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
+    let metadata = fs::symlink_metadata(path).map_err(|source| reading(path, source))?;
+    if !metadata.is_file() || metadata.len() != bytes.len() as u64 {
+        return Ok(false);
+    }
+    Ok(fs::read(path).map_err(|source| reading(path, source))? == bytes)
+}
+
+/// What no server of the plan and no other part of the layout has for its name.
+fn foreign(plan: &Plan<'_>, output_dir: &Path) -> Result<Vec<String>, Error> {
+    let names = StateDir::new(output_dir).contents()?.unwrap_or_default();
+    let known = |name: &str| name.starts_with('.') || [CLUSTER_FILE, "lost+found"].contains(&name);
+    let ids: HashSet<&str> = plan.spec().configuration().servers.iter().map(|server| server.id.as_str()).collect();
+    Ok(names.into_iter().filter(|name| !known(name) && !ids.contains(name.as_str())).collect())
+}
+
+fn reading(path: &Path, source: io::Error) -> Error {
+    Error::State(state_dir::Error::Io { doing: "reading", path: path.to_owned(), source })
 }

@@ -29,7 +29,7 @@ pub enum Source {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file could not be read.
-    #[error("reading {}: {source}", path.display())]
+    #[error("reading {}", path.display())]
     File {
         /// Which file.
         path: PathBuf,
@@ -43,13 +43,13 @@ pub enum Error {
         what: String,
     },
     /// It is in none of the known forms.
-    #[error("{0}")]
+    #[error(transparent)]
     Json(#[from] JsonError),
     /// The execution client could not be asked.
-    #[error("{0}")]
+    #[error(transparent)]
     Rpc(#[from] RpcError),
     /// It is no block that op-conductor can hold, or its hash is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Envelope(#[from] EnvelopeError),
 }
 

@@ -1,0 +1,44 @@
+//! How a command ends when it doesn't end well.
+
+use std::fmt;
+
+/// Exit code of a refusal.
+pub(crate) const REFUSED: u8 = 1;
+/// Exit code of what could not be told: wrong usage, I/O.
+pub(crate) const UNABLE: u8 = 2;
+
+/// Why a command failed, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit_code: u8,
+    error: anyhow::Error,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn refused(error: impl Into<anyhow::Error>) -> Failure {
+        Failure { exit_code: REFUSED, error: error.into(), hint: None }
+    }
+
+    pub(crate) fn unable(error: impl Into<anyhow::Error>) -> Failure {
+        Failure { exit_code: UNABLE, error: error.into(), hint: None }
+    }
+
+    pub(crate) fn with_hint(self, hint: Option<impl Into<String>>) -> Failure {
+        Failure { hint: hint.map(Into::into), ..self }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {:#}", self.error)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The answer for programs. Keys are only ever added while `format_version` is 1.
+
+use op_conductor_init::generate::{Change, ClusterFile, NodePlan, Outcome, Plan, Role};
+use op_conductor_init::payload::Head;
+use op_conductor_init::raft::{Index, Suffrage, Term};
+use serde::Serialize;
+
+use super::Generate;
+use super::text::head_of;
+
+const FORMAT_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Answer {
+    format_version: u32,
+    dry_run: bool,
+    output_dir: String,
+    /// What cluster.json says.
+    cluster: ClusterFile,
+    /// The block at index 2, or null.
+    unsafe_head: Option<Head>,
+    /// "written" or "unchanged"; null after a dry run.
+    cluster_file: Option<Change>,
+    nodes: Vec<Node>,
+    /// Where the state from before is, or null.
+    replaced: Option<String>,
+    /// What else is in the output folder.
+    foreign: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Node {
+    id: String,
+    address: String,
+    suffrage: Suffrage,
+    role: &'static str,
+    path: String,
+    /// "written", "unchanged" or "skipped"; null after a dry run.
+    change: Option<Change>,
+    entries: Vec<Entry>,
+    current_term: Term,
+    last_vote_term: Option<Term>,
+    last_vote_cand: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    index: Index,
+    term: Term,
+    r#type: String,
+    data_len: usize,
+}
+
+pub(super) fn answer(plan: &Plan<'_>, options: &Generate, outcome: Option<&Outcome>) -> String {
+    let mut changes = outcome.into_iter().flat_map(|outcome| outcome.nodes.iter().copied());
+    let answer = Answer {
+        format_version: FORMAT_VERSION,
+        dry_run: outcome.is_none(),
+        output_dir: options.output_dir.display().to_string(),
+        cluster: ClusterFile::new(plan, options.page_size),
+        unsafe_head: head_of(plan),
+        cluster_file: outcome.map(|outcome| outcome.cluster_file),
+        nodes: plan.nodes().map(|plan| node(&plan, options, changes.next())).collect(),
+        replaced: outcome.and_then(|outcome| Some(outcome.replaced.as_ref()?.display().to_string())),
+        foreign: outcome.map(|outcome| outcome.foreign.clone()).unwrap_or_default(),
+        warnings: plan.spec().warnings().iter().map(ToString::to_string).collect(),
+    };
+    let mut text = serde_json::to_string_pretty(&answer).expect("it has only strings and numbers");
+    text.push('\n');
+    text
+}
+
+fn node(plan: &NodePlan<'_>, options: &Generate, change: Option<Change>) -> Node {
+    let stable = plan.stable_state();
+    let vote = stable.vote();
+    Node {
+        id: plan.server.id.clone(),
+        address: plan.server.address.clone(),
+        suffrage: plan.server.suffrage,
+        role: match plan.role {
+            Role::Leader => "leader",
+            Role::Follower(_) => "follower",
+            Role::Nonvoter => "nonvoter",
+        },
+        path: options.output_dir.join(&plan.server.id).display().to_string(),
+        change,
+        entries: plan.entries.iter().map(entry).collect(),
+        current_term: stable.term(),
+        last_vote_term: vote.as_ref().map(|(term, _)| *term),
+        last_vote_cand: vote.map(|(_, candidate)| candidate),
+    }
+}
+
+fn entry(log: &op_conductor_init::raft::Log<'_>) -> Entry {
+    let data_len = log.data.as_ref().map_or(0, |data| data.len());
+    Entry { index: log.index, term: log.term, r#type: log.kind.to_string(), data_len }
+}

@@ -1,0 +1,301 @@
+//! `generate`: writes the state of a cluster that has never run.
+
+mod json;
+mod text;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::Args;
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use op_conductor_init::cluster::{ClusterSpec, Election, SpecErrors, SpecText};
+use op_conductor_init::durable::{self, Owner, Recovery};
+use op_conductor_init::generate::{self, Change, Error, Outcome, Plan, WriteOptions};
+use op_conductor_init::state_dir;
+
+use super::failure::Failure;
+use super::values::{self, Format};
+use super::{answer, talk};
+
+const HELP: &str = "\
+Examples:
+  Three servers, of which sequencer-1 will be the first leader:
+    op-conductor-init generate \\
+      --server-ids sequencer-1,sequencer-2,sequencer-3 \\
+      --nodes seq1.example:50050,seq2.example:50050,seq3.example:50050 \\
+      --initial-leader sequencer-1
+
+  In the init container of each pod, for its own server alone:
+    op-conductor-init generate --only \"$POD_NAME\" --output-dir /data \\
+      --owner 1000:1000 ...the same other flags in every pod...
+
+If the named leader never starts, nobody leads and nothing is lost: start it,
+or generate again with another leader, for all servers, its folder included.
+
+Exit status:
+  0  written, or the same state was there already
+  1  refused: there is other state (see --force), or a node is running
+  2  could not tell: wrong usage, or an I/O error; nothing was changed";
+
+/// Write the state of a new cluster: a folder for each server
+///
+/// Writes <output-dir>/<server id>/raft-log.db and raft-stable.db for each server, and cluster.json beside the folders.
+/// op-conductor starts on them with --raft.storage.dir=<output-dir> and --raft.bootstrap=false, and the named leader
+/// wins the first election. The files are the same for the same flags, wherever and whenever they are made, and they
+/// are all written, or none.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Generate {
+    /// Addresses of all servers: host:port, separated by commas. The other servers must be able to dial them
+    #[arg(long, value_name = "LIST", env = "OP_CONDUCTOR_INIT_NODES", hide_env_values = true)]
+    nodes: String,
+
+    /// Ids of all servers (op-conductor's --raft.server.id), separated by commas, in the order of --nodes
+    #[arg(long, value_name = "LIST", env = "OP_CONDUCTOR_INIT_SERVER_IDS", hide_env_values = true)]
+    server_ids: String,
+
+    /// Id of the server that shall win the first election
+    #[arg(long, value_name = "ID", env = "OP_CONDUCTOR_INIT_INITIAL_LEADER", hide_env_values = true)]
+    initial_leader: String,
+
+    /// Ids of the servers that get the log but never vote
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "",
+        hide_default_value = true,
+        env = "OP_CONDUCTOR_INIT_NONVOTERS",
+        hide_env_values = true
+    )]
+    nonvoters: String,
+
+    /// Who may win the first election: only the named leader, or any voter
+    #[arg(
+        long,
+        value_name = "WHO",
+        default_value = "named",
+        env = "OP_CONDUCTOR_INIT_ELECTION",
+        hide_env_values = true,
+        value_parser = PossibleValuesParser::new(["named", "open"]).map(|text| election(&text))
+    )]
+    election: Election,
+
+    /// Term of the first entry
+    #[arg(
+        long,
+        value_name = "TERM",
+        default_value_t = 1,
+        env = "OP_CONDUCTOR_INIT_INITIAL_TERM",
+        hide_env_values = true
+    )]
+    initial_term: u64,
+
+    /// A label for cluster.json, such as the name of the chain
+    #[arg(long, value_name = "NAME", env = "OP_CONDUCTOR_INIT_NETWORK", hide_env_values = true)]
+    network: Option<String>,
+
+    /// Folder to hold a folder for each server (op-conductor's --raft.storage.dir)
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "./raft-state",
+        env = "OP_CONDUCTOR_INIT_OUTPUT_DIR",
+        hide_env_values = true
+    )]
+    output_dir: PathBuf,
+
+    /// Write the folder of this server alone
+    #[arg(long, value_name = "ID", env = "OP_CONDUCTOR_INIT_ONLY", hide_env_values = true)]
+    only: Option<String>,
+
+    /// Replace what is there. It is kept in <output-dir>/.replaced-<time>
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        env = "OP_CONDUCTOR_INIT_FORCE",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    force: bool,
+
+    /// Numbers of the user and the group that what is written shall belong to
+    #[arg(
+        long,
+        value_name = "UID:GID",
+        env = "OP_CONDUCTOR_INIT_OWNER",
+        hide_env_values = true,
+        value_parser = values::owner
+    )]
+    owner: Option<Owner>,
+
+    /// Page size of the files in bytes: a power of two from 1024 to 65536
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "4096",
+        env = "OP_CONDUCTOR_INIT_PAGE_SIZE",
+        hide_env_values = true,
+        value_parser = values::page_size
+    )]
+    page_size: usize,
+
+    /// Say what each server would start with, and write nothing
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        env = "OP_CONDUCTOR_INIT_DRY_RUN",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    dry_run: bool,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+
+    /// How long to wait for a running node, or another command on the folder, to let go
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1s",
+        env = "OP_CONDUCTOR_INIT_LOCK_TIMEOUT",
+        hide_env_values = true,
+        value_parser = values::duration
+    )]
+    lock_timeout: Duration,
+
+    #[cfg(feature = "payload")]
+    #[command(flatten)]
+    head: super::head::HeadOptions,
+}
+
+impl Generate {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let spec = ClusterSpec::parse(&self.spec_text()).map_err(|errors| spec_failure(&errors))?;
+        for warning in spec.warnings() {
+            talk(format_args!("warning: {warning}"));
+        }
+        let payload = self.payload()?;
+        let plan = match &payload {
+            Some(payload) => Plan::new(&spec).with_payload(payload),
+            None => Plan::new(&spec),
+        };
+        generate::check_only(&plan, self.only.as_deref()).map_err(failure)?;
+        let outcome = if self.dry_run { None } else { Some(self.write(&plan)?) };
+        answer(&match self.format {
+            Format::Text => text::answer(&plan, self, outcome.as_ref()),
+            Format::Json => json::answer(&plan, self, outcome.as_ref()),
+        })
+    }
+
+    /// The unsafe head, when one is asked for.
+    #[cfg(feature = "payload")]
+    fn payload(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.head.load()?.map(|head| head.bytes))
+    }
+
+    #[cfg(not(feature = "payload"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "this build has no payloads")]
+    fn payload(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(None)
+    }
+
+    fn spec_text(&self) -> SpecText<'_> {
+        SpecText {
+            nodes: &self.nodes,
+            server_ids: &self.server_ids,
+            nonvoters: &self.nonvoters,
+            initial_leader: &self.initial_leader,
+            initial_term: self.initial_term,
+            network: self.network.as_deref(),
+            election: self.election,
+        }
+    }
+
+    fn write(&self, plan: &Plan<'_>) -> Result<Outcome, Failure> {
+        let opened = state_dir::open_root(&self.output_dir, self.owner, self.lock_timeout);
+        let (root, recovery) = opened.map_err(|error| failure(error.into()))?;
+        if let Some(recovery) = recovery {
+            talk_about_recovery(&recovery);
+        }
+        let options = WriteOptions {
+            only: self.only.as_deref(),
+            force: self.force,
+            page_size: self.page_size,
+            lock_timeout: self.lock_timeout,
+        };
+        let outcome = generate::write(plan, root, &options).map_err(failure)?;
+        if !outcome.foreign.is_empty() {
+            talk(format_args!("note: left as it was: {}", outcome.foreign.join(", ")));
+        }
+        if let Some(replaced) = &outcome.replaced {
+            talk(format_args!("note: what was there before is in {}", replaced.display()));
+        }
+        Ok(outcome)
+    }
+}
+
+fn election(text: &str) -> Election {
+    if text == "open" { Election::Open } else { Election::Named }
+}
+
+fn talk_about_recovery(recovery: &Recovery) {
+    let entries = recovery.entries.join(", ");
+    match &recovery.undone {
+        None => talk(format_args!("note: finished a replacement that had been interrupted: {entries}")),
+        Some(cause) => talk(format_args!("note: undid a replacement that had been interrupted: {entries} ({cause})")),
+    }
+}
+
+/// One line an error, each with the word in front.
+fn spec_failure(errors: &SpecErrors) -> Failure {
+    let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+    Failure::unable(anyhow!(lines.join("\nerror: ")))
+}
+
+fn failure(error: Error) -> Failure {
+    match error {
+        Error::Existing { ref files } => {
+            let list: String = files.iter().map(|file| format!("\n  {}", file.display())).collect();
+            let hint = "--force replaces them, and keeps them in .replaced-<time>";
+            Failure::refused(anyhow!("{error}:{list}")).with_hint(Some(hint))
+        }
+        Error::State(state_dir::Error::Locked { .. }) => Failure::refused(error),
+        Error::Durable(ref inner) | Error::State(state_dir::Error::Durable(ref inner)) => {
+            let hint = inner.hint();
+            let refused = matches!(inner, durable::Error::Locked { .. });
+            let failure = if refused { Failure::refused(error) } else { Failure::unable(error) };
+            failure.with_hint(hint)
+        }
+        Error::UnknownServer { .. } | Error::State(_) | Error::Bolt { .. } => Failure::unable(error),
+    }
+}
+
+/// The words for what became of an entry.
+fn change_word(change: Change) -> &'static str {
+    match change {
+        Change::Written => "written",
+        Change::Unchanged => "unchanged: the same bytes were there",
+        Change::Skipped => "skipped (--only)",
+    }
+}

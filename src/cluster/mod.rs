@@ -1,0 +1,203 @@
+//! What the operator asks for: the servers of a cluster, parsed and validated. No bytes, no I/O.
+//!
+//! A [`ClusterSpec`] can only be had by [`ClusterSpec::parse`], so whoever holds one need not check it again.
+
+mod names;
+mod problem;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::raft::{Configuration, Server, Suffrage, Term};
+
+pub use names::{AddressError, IdError};
+pub use problem::{Flag, SpecError, SpecErrors, SpecWarning};
+
+/// Who may win the first election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Election {
+    /// Only the named leader.
+    Named,
+    /// Any voter.
+    Open,
+}
+
+impl fmt::Display for Election {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Election::Named => "named",
+            Election::Open => "open",
+        })
+    }
+}
+
+/// The operator's words, as the flags have them. Lists are separated by commas; blanks around an item don't count.
+#[derive(Debug, Clone, Copy)]
+pub struct SpecText<'a> {
+    /// `--nodes`: addresses, in the order of the ids.
+    pub nodes: &'a str,
+    /// `--server-ids`.
+    pub server_ids: &'a str,
+    /// `--nonvoters`: ids; blank for none.
+    pub nonvoters: &'a str,
+    /// `--initial-leader`: an id.
+    pub initial_leader: &'a str,
+    /// `--initial-term`.
+    pub initial_term: u64,
+    /// `--network`.
+    pub network: Option<&'a str>,
+    /// `--election`.
+    pub election: Election,
+}
+
+/// A cluster that can be generated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSpec {
+    network: Option<String>,
+    configuration: Configuration,
+    leader: usize,
+    initial_term: Term,
+    election: Election,
+}
+
+impl ClusterSpec {
+    /// Makes a cluster of the operator's words.
+    ///
+    /// # Errors
+    /// All that is wrong with them, not only the first.
+    pub fn parse(text: &SpecText<'_>) -> Result<ClusterSpec, SpecErrors> {
+        let mut errors = Vec::new();
+        let (ids, addresses, nonvoters) = (items(text.server_ids), items(text.nodes), nonvoters(text.nonvoters));
+        if ids.len() != addresses.len() {
+            errors.push(SpecError::Lengths { ids: ids.len(), addresses: addresses.len() });
+        }
+        check_items(&ids, Flag::ServerIds, &mut errors, |position, item| {
+            let error = names::check_id(item).err()?;
+            Some(SpecError::Id { position, item: item.to_owned(), error })
+        });
+        check_items(&addresses, Flag::Nodes, &mut errors, |position, item| {
+            let error = names::check_address(item).err()?;
+            Some(SpecError::Address { position, item: item.to_owned(), error })
+        });
+        check_items(&nonvoters, Flag::Nonvoters, &mut errors, |position, item| {
+            (!ids.contains(&item)).then(|| SpecError::UnknownNonvoter { position, item: item.to_owned() })
+        });
+        let leader = find_leader(text.initial_leader.trim(), &ids, &nonvoters).map_err(|error| errors.push(error)).ok();
+        let voter_count = ids.iter().filter(|id| !nonvoters.contains(id)).count();
+        if voter_count == 0 {
+            errors.push(SpecError::NoVoter);
+        }
+        errors.extend(check_term(text.initial_term, text.election, voter_count).err());
+        match leader {
+            Some(leader) if errors.is_empty() => Ok(ClusterSpec {
+                network: text.network.map(str::trim).filter(|network| !network.is_empty()).map(str::to_owned),
+                configuration: configuration(&ids, &addresses, &nonvoters),
+                leader,
+                initial_term: Term(text.initial_term),
+                election: text.election,
+            }),
+            _ => Err(SpecErrors(errors)),
+        }
+    }
+
+    /// What works, but not as people would expect.
+    pub fn warnings(&self) -> Vec<SpecWarning> {
+        problem::warnings(&self.configuration)
+    }
+
+    /// Name of the network: a label, without effect on raft.
+    pub fn network(&self) -> Option<&str> {
+        self.network.as_deref()
+    }
+
+    /// All members, in the order of the flags.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// The named leader, a voter.
+    pub fn leader(&self) -> &Server {
+        &self.configuration.servers[self.leader]
+    }
+
+    /// The term of the first entry; at least 1, and no term of the plan or of the next election overflows.
+    pub fn initial_term(&self) -> Term {
+        self.initial_term
+    }
+
+    /// Who may win the first election.
+    pub fn election(&self) -> Election {
+        self.election
+    }
+}
+
+/// The items of a list: at least one, each without the blanks around it.
+fn items(list: &str) -> Vec<&str> {
+    list.split(',').map(str::trim).collect()
+}
+
+fn nonvoters(list: &str) -> Vec<&str> {
+    if list.trim().is_empty() { Vec::new() } else { items(list) }
+}
+
+/// Adds what is wrong with each item, and with sound ones that stand there twice. Positions count from 1.
+fn check_items<'a>(
+    items: &[&'a str],
+    flag: Flag,
+    errors: &mut Vec<SpecError>,
+    check: impl Fn(usize, &str) -> Option<SpecError>,
+) {
+    let mut seen: HashMap<String, (usize, &'a str)> = HashMap::new();
+    for (position, &item) in (1..).zip(items) {
+        if let Some(error) = check(position, item) {
+            errors.push(error);
+            continue;
+        }
+        // Names of hosts are equal but for case, and so are folders on some file systems.
+        let folded = item.to_lowercase();
+        if let Some(&(first, other)) = seen.get(&folded) {
+            let (item, other) = (item.to_owned(), other.to_owned());
+            errors.push(SpecError::Duplicate { flag, position, item, first, other });
+        } else {
+            seen.insert(folded, (position, item));
+        }
+    }
+}
+
+fn find_leader(leader: &str, ids: &[&str], nonvoters: &[&str]) -> Result<usize, SpecError> {
+    let Some(position) = ids.iter().position(|id| *id == leader) else {
+        return Err(SpecError::UnknownLeader { leader: leader.to_owned() });
+    };
+    if nonvoters.contains(&leader) {
+        return Err(SpecError::NonvotingLeader { leader: leader.to_owned() });
+    }
+    Ok(position)
+}
+
+/// The plan's last term and the term of the election that follows must be numbers too.
+fn check_term(initial_term: u64, election: Election, voter_count: usize) -> Result<(), SpecError> {
+    let plan_terms = match election {
+        Election::Named => voter_count as u64,
+        Election::Open => 0,
+    };
+    let max = u64::MAX - plan_terms - 1;
+    match initial_term {
+        0 => Err(SpecError::ZeroTerm),
+        term if term > max => Err(SpecError::TermTooHigh { term, max }),
+        _ => Ok(()),
+    }
+}
+
+fn configuration(ids: &[&str], addresses: &[&str], nonvoters: &[&str]) -> Configuration {
+    let server = |(id, address): (&&str, &&str)| Server {
+        suffrage: if nonvoters.contains(id) { Suffrage::Nonvoter } else { Suffrage::Voter },
+        id: (*id).to_owned(),
+        address: (*address).to_owned(),
+    };
+    Configuration { servers: ids.iter().zip(addresses).map(server).collect() }
+}

@@ -1,0 +1,70 @@
+//! cluster.json: what was generated, beside the servers' folders. raft doesn't read it; `verify` compares with it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+use crate::cluster::Election;
+use crate::raft::{Server, Term};
+
+/// Name of the file.
+pub const CLUSTER_FILE: &str = "cluster.json";
+const FORMAT_VERSION: u32 = 1;
+
+/// The content of cluster.json, its keys in the order of these fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterFile {
+    /// 1; another number means other fields.
+    pub format_version: u32,
+    /// The label given at generation, or null.
+    pub network: Option<String>,
+    /// All members, in the order of the flags: suffrage ("voter" or "nonvoter"), id, address.
+    pub servers: Vec<Server>,
+    /// Id of the named leader.
+    pub leader: String,
+    /// "named" or "open".
+    pub election: Election,
+    /// Term of the entry at index 1.
+    pub initial_term: Term,
+    /// CurrentTerm of every node.
+    pub current_term: Term,
+    /// Page size of the stores in bytes.
+    pub page_size: usize,
+    /// Version of the tool that wrote it.
+    pub tool_version: String,
+}
+
+impl ClusterFile {
+    /// What describes `plan`.
+    pub fn new(plan: &Plan<'_>, page_size: usize) -> ClusterFile {
+        let spec = plan.spec();
+        ClusterFile {
+            format_version: FORMAT_VERSION,
+            network: spec.network().map(str::to_owned),
+            servers: spec.configuration().servers.clone(),
+            leader: spec.leader().id.clone(),
+            election: spec.election(),
+            initial_term: spec.initial_term(),
+            current_term: plan.final_term(),
+            page_size,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Decodes a file; keys that this version doesn't know are passed over.
+    pub fn decode(bytes: &[u8]) -> Result<ClusterFile, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// Encodes it, for people to read too.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("it has only strings and numbers");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Whether both describe the same state, whichever version of the tool wrote them.
+    pub fn is_same_state(&self, other: &ClusterFile) -> bool {
+        let ClusterFile { tool_version, .. } = self;
+        *self == ClusterFile { tool_version: tool_version.clone(), ..other.clone() }
+    }
+}
