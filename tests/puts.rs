@@ -6,10 +6,7 @@
 
 mod common;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
-use common::{SplitMix, hex, number, oracle};
+use common::{SplitMix, ask, hex, number};
 use op_conductor_init::bolt::{Db, check};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -99,23 +96,6 @@ fn initialized(mut db: Db<Vec<u8>>) -> Db<Vec<u8>> {
     }
     tx.commit().unwrap();
     db
-}
-
-/// The oracle's answers to `lines`, one JSON value a line.
-fn ask(verb: &[&str], version: &str, lines: &[String]) -> Vec<Value> {
-    let mut child = Command::new(oracle(version))
-        .args(verb)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the oracle starts");
-    let mut stdin = child.stdin.take().unwrap();
-    let text = lines.join("\n");
-    let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().expect("the oracle reads all of its input");
-    assert!(output.status.success(), "oracle {verb:?}: {}", output.status);
-    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]

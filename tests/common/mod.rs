@@ -2,7 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 /// splitmix64, as in the oracle's `puts`: the same seed gives the same bytes in Go and here.
 pub(crate) struct SplitMix(pub(crate) u64);
@@ -58,4 +62,21 @@ pub(crate) fn number(name: &str, default: u64) -> u64 {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The oracle's answers to `lines`, one JSON value a line.
+pub(crate) fn ask(verb: &[&str], version: &str, lines: &[String]) -> Vec<Value> {
+    let mut child = Command::new(oracle(version))
+        .args(verb)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the oracle starts");
+    let mut stdin = child.stdin.take().unwrap();
+    let text = lines.join("\n");
+    let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().expect("the oracle reads all of its input");
+    assert!(output.status.success(), "oracle {verb:?}: {}", output.status);
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
