@@ -162,6 +162,17 @@ fn a_file_that_was_cut_off_is_a_finding() {
     assert_eq!(found[0].kind, ProblemKind::Truncated { needed: file_len + 1, file_len });
 }
 
+/// HOSTILE_SEED=77: allocating behind a mark of 2^63 overflowed.
+#[test]
+fn nothing_is_put_behind_a_mark_that_the_file_does_not_reach() {
+    let mut file = File(store());
+    file.set_meta(|meta| meta.high_water = PageId(1 << 63));
+    assert!(matches!(Db::open(file.0), Err(Error::Page { error: PageError::Truncated { .. }, .. })));
+    let mut file = File(store());
+    file.set_meta(|meta| meta.txid = TxId(u64::MAX));
+    assert!(matches!(Db::open(file.0).unwrap().begin(), Err(Error::LastTxId)));
+}
+
 #[test]
 fn a_freelist_that_is_none_is_a_finding() {
     let list = File(store()).meta().freelist.unwrap();

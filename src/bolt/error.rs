@@ -221,6 +221,9 @@ pub enum Error {
         /// What it is.
         is_bucket: bool,
     },
+    /// No number is left for another transaction; only damage can have used them up.
+    #[error("the last transaction has the highest txid there is")]
+    LastTxId,
     /// A write failed before; the file is at its last commit, this handle isn't.
     #[error("an earlier transaction failed: open the file again")]
     Broken,

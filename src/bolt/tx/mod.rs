@@ -77,6 +77,11 @@ impl<S: Storage> Db<S> {
         let meta = metas.live();
         let file_len = storage.byte_len().map_err(Error::io("reading the length of the file"))?;
         let geometry = Geometry { page_size: metas.page_size, high_water: meta.high_water, file_len };
+        // Every page below the mark was written once. New pages go to it: it must be where the meta says.
+        let end = geometry.offset(meta.high_water);
+        if end > file_len {
+            return Err(geometry.error(meta.high_water, PageError::Truncated { end, file_len }));
+        }
         let free = match meta.freelist {
             Some(page) => read_freelist(&storage, &geometry, page)?,
             None => {
@@ -101,7 +106,8 @@ impl<S: Storage> Db<S> {
             return Err(Error::Broken);
         }
         self.freelist.release();
-        let meta = Meta { txid: TxId(self.meta.txid.0 + 1), ..self.meta };
+        let txid = TxId(self.meta.txid.0.checked_add(1).ok_or(Error::LastTxId)?);
+        let meta = Meta { txid, ..self.meta };
         let file_len = self.storage.byte_len().map_err(Error::io("reading the length of the file"))?;
         let geometry = Geometry { page_size: self.page_size, high_water: meta.high_water, file_len };
         let root = Tree::on_page(meta.root);
