@@ -18,8 +18,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{SplitMix, hex};
-use op_conductor_init::gate::{Cluster, Event, LABEL, RaftImage, What, docker_answers};
+use common::{SplitMix, hex, nothing_left};
+use op_conductor_init::gate::{Cluster, Event, RaftImage, What, docker_answers};
 use op_conductor_init::raft::{Server, Suffrage};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -187,21 +187,7 @@ impl Running {
 
     async fn end(self) {
         self.cluster.end().await.unwrap();
-        let label = format!("label={LABEL}={}", self.name);
-        let name = format!("name={}", self.name);
-        for list in [["ps", "-aq", "--filter", &label], ["network", "ls", "-q", "--filter"]] {
-            let mut command = Command::new("docker");
-            command.args(list);
-            if list[0] == "network" {
-                command.arg(&name);
-            }
-            let left = command.output().unwrap();
-            assert!(
-                left.status.success() && left.stdout.is_empty(),
-                "{list:?} left: {}",
-                String::from_utf8_lossy(&left.stdout)
-            );
-        }
+        nothing_left(&self.name);
     }
 }
 

@@ -8,19 +8,19 @@ use serde_json::Value;
 use testcontainers::core::IntoContainerPort;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
-use testcontainers::{ContainerAsync, GenericImage, ImageExt};
+use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
 use tokio::time::{Instant, sleep};
 
 use super::event::Event;
 use super::{Error, LABEL, http};
 use crate::state_dir::{LOG_FILE, STABLE_FILE};
 
-const RAFT_PORT: u16 = 50050;
+pub(super) const RAFT_PORT: u16 = 50050;
 const CONTROL_PORT: u16 = 8080;
 /// Where a node's storage dir is in its container.
 const DATA: &str = "/data";
 /// Between two looks at the logs.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 
 /// Which image the nodes run: the oracle with a version of hashicorp/raft.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +59,9 @@ impl Cluster {
         let (bind, control) = (format!("0.0.0.0:{RAFT_PORT}"), format!("0.0.0.0:{CONTROL_PORT}"));
         let address = self.address(id);
         let command = ["node", "--id", id, "--dir", DATA, "--bind", &bind, "--advertise", &address, "--http", &control];
-        let mut request = GenericImage::new("op-conductor-init/oracle", &format!("raft-{}", image.version))
-            .with_exposed_port(CONTROL_PORT.tcp())
-            .with_cmd(command.iter().chain(flags).copied())
-            .with_container_name(self.host(id))
-            .with_network(&self.name)
-            .with_label(LABEL, &self.name);
+        let image = GenericImage::new("op-conductor-init/oracle", &format!("raft-{}", image.version))
+            .with_exposed_port(CONTROL_PORT.tcp());
+        let mut request = container(image, &self.name, &self.host(id)).with_cmd(command.iter().chain(flags).copied());
         for file in [LOG_FILE, STABLE_FILE] {
             request = request.with_copy_to(format!("{DATA}/{id}/{file}"), folder.join(file));
         }
@@ -139,16 +136,7 @@ impl Cluster {
 
     /// What all nodes printed, for a person who wants to know why.
     pub async fn logs(&self) -> String {
-        let mut text = String::new();
-        for (id, container) in &self.nodes {
-            for (name, bytes) in
-                [("stdout", container.stdout_to_vec().await), ("stderr", container.stderr_to_vec().await)]
-            {
-                let bytes = bytes.unwrap_or_else(|error| error.to_string().into_bytes());
-                text += &format!("---- {id} {name}\n{}\n", String::from_utf8_lossy(&bytes));
-            }
-        }
-        text
+        logs_of(&self.nodes).await
     }
 
     /// Removes all nodes and the network.
@@ -164,7 +152,25 @@ impl Cluster {
     }
 }
 
-fn no_node(id: &str) -> Error {
+/// A container of the cluster `name`, which the others reach as `host`.
+pub(super) fn container(image: GenericImage, name: &str, host: &str) -> ContainerRequest<GenericImage> {
+    image.with_container_name(host).with_network(name).with_label(LABEL, name)
+}
+
+/// What containers printed.
+pub(super) async fn logs_of(containers: &BTreeMap<String, ContainerAsync<GenericImage>>) -> String {
+    let mut text = String::new();
+    for (id, container) in containers {
+        for (name, bytes) in [("stdout", container.stdout_to_vec().await), ("stderr", container.stderr_to_vec().await)]
+        {
+            let bytes = bytes.unwrap_or_else(|error| error.to_string().into_bytes());
+            text += &format!("---- {id} {name}\n{}\n", String::from_utf8_lossy(&bytes));
+        }
+    }
+    text
+}
+
+pub(super) fn no_node(id: &str) -> Error {
     Error::Node { node: id.to_owned(), reason: "no such node was started".to_owned() }
 }
 

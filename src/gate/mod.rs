@@ -1,13 +1,15 @@
-//! Boots real raft nodes in containers on a state, and tells who led.
+//! Boots real raft nodes, or unmodified op-conductors, in containers on a state, and tells who led and who sequenced.
 //!
 //! Every container and network is removed when its [`Cluster`] ends or is dropped, also by a panic; all carry the
 //! label [`LABEL`].
 
 mod cluster;
+mod conductor;
 mod event;
 mod http;
 
 pub use cluster::{Cluster, RaftImage, docker_answers};
+pub use conductor::{Call, ChainHead, Conductors};
 pub use event::{Event, State, What};
 
 /// Label of every container that is started here; its value is the cluster's name.

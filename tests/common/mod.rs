@@ -80,3 +80,15 @@ pub(crate) fn ask(verb: &[&str], version: &str, lines: &[String]) -> Vec<Value> 
     assert!(output.status.success(), "oracle {verb:?}: {}", output.status);
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
+
+/// Sees that no container and no network of the cluster `name` is left.
+#[cfg(feature = "gate")]
+pub(crate) fn nothing_left(name: &str) {
+    let label = format!("label={}={name}", op_conductor_init::gate::LABEL);
+    let network = format!("name={name}");
+    for list in [&["ps", "-aq", "--filter", &label][..], &["network", "ls", "-q", "--filter", &network]] {
+        let left = Command::new("docker").args(list).output().unwrap();
+        let text = String::from_utf8_lossy(&left.stdout);
+        assert!(left.status.success() && text.is_empty(), "docker {list:?} left: {text}");
+    }
+}

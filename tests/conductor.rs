@@ -1,0 +1,242 @@
+//! Unmodified op-conductor, in containers, on state that our binary wrote: the named node leads first and starts its
+//! sequencer on the seeded block.
+#![cfg(feature = "gate")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::{SplitMix, nothing_left};
+use op_conductor_init::gate::{ChainHead, Conductors, docker_answers};
+use op_conductor_init::inspect::{Depth, Node};
+use op_conductor_init::payload::Head;
+use op_conductor_init::report::Severity;
+use op_conductor_init::verify::verify;
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::sleep;
+
+static SLOTS: Semaphore = Semaphore::const_new(2);
+static NEXT: AtomicU64 = AtomicU64::new(0);
+static RUN: LazyLock<String> = LazyLock::new(|| format!("oci{}-c", std::process::id()));
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// What is generated, and on what it runs.
+#[derive(Clone, Copy)]
+struct Case {
+    release: &'static str,
+    n: usize,
+    leader: usize,
+    /// The seeded block; none is a state without a head.
+    payload: Option<&'static str>,
+    chain: ChainHead,
+}
+
+impl Case {
+    const fn of(release: &'static str) -> Case {
+        Case { release, n: 3, leader: 2, payload: Some("v3"), chain: ChainHead::Seeded }
+    }
+
+    fn ids(self) -> Vec<String> {
+        (1..=self.n).map(|number| format!("s{number}")).collect()
+    }
+
+    fn leader_id(self) -> String {
+        format!("s{}", self.leader)
+    }
+
+    fn file(self) -> PathBuf {
+        let name = self.payload.unwrap_or("v3");
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/vectors/payload/{name}.ssz"))
+    }
+
+    fn head(self) -> Head {
+        Head::peek(&std::fs::read(self.file()).unwrap()).unwrap()
+    }
+}
+
+struct Running {
+    conductors: Conductors,
+    case: Case,
+    folder: TempDir,
+    name: String,
+    _slot: SemaphorePermit<'static>,
+}
+
+impl Running {
+    /// Generates the case's state with our binary and starts the stubs.
+    async fn generate(case: Case) -> Running {
+        let slot = SLOTS.acquire().await.unwrap();
+        docker_answers().await.unwrap_or_else(|reason| panic!("{reason}"));
+        let name = format!("{}{}", *RUN, NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut conductors = Conductors::new(&name);
+        let folder = tempfile::tempdir().unwrap();
+        let addresses: Vec<String> = case.ids().iter().map(|id| conductors.address(id)).collect();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_op-conductor-init"));
+        command.args(["generate", "--nodes", &addresses.join(","), "--server-ids", &case.ids().join(",")]);
+        command.args(["--initial-leader", &case.leader_id(), "--output-dir", folder.path().to_str().unwrap()]);
+        if case.payload.is_some() {
+            command.args(["--unsafe-head", case.file().to_str().unwrap()]);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "generate: {}", String::from_utf8_lossy(&output.stderr));
+        let payload = std::fs::read(case.file()).unwrap();
+        for id in case.ids() {
+            conductors.start_stub(&id, &payload, case.chain).await.unwrap();
+        }
+        Running { conductors, case, folder, name, _slot: slot }
+    }
+
+    async fn start(&mut self, id: &str) {
+        let folder = self.folder.path().join(id);
+        let started = self.conductors.start(self.case.release, id, &folder).await;
+        self.or_logs(started).await;
+    }
+
+    async fn start_all(case: Case) -> Running {
+        let mut running = Running::generate(case).await;
+        let mut random = SplitMix(case.leader as u64);
+        let mut ids = case.ids();
+        while !ids.is_empty() {
+            let id = ids.swap_remove(random.index(ids.len()));
+            running.start(&id).await;
+        }
+        running
+    }
+
+    async fn or_logs<T, E: std::fmt::Display>(&self, result: Result<T, E>) -> T {
+        match result {
+            Ok(value) => value,
+            Err(error) => panic!("{error}\n{}", self.conductors.logs().await),
+        }
+    }
+
+    /// The named node was the first leader, and nobody else even asked for votes before.
+    async fn named_leads_first(&self) {
+        let leads = self.conductors.wait_for_leader(PATIENCE).await;
+        self.or_logs(leads).await;
+        let campaigns = self.or_logs(self.conductors.campaigns().await).await;
+        let before = campaigns.iter().position(|(.., leads)| *leads).unwrap();
+        let named = self.case.leader_id();
+        assert!(campaigns[..=before].iter().all(|(_, id, _)| *id == named), "{campaigns:?}");
+    }
+
+    /// The sequencer of the named node was started on the seeded block, and nobody else's.
+    async fn sequences(&self) {
+        self.named_leads_first().await;
+        let started = self.or_logs(self.conductors.wait_for_sequencing(PATIENCE).await).await;
+        assert_eq!(started, [(self.case.leader_id(), self.case.head().hash.to_string())]);
+    }
+
+    /// After some time under a leader, no sequencer was started.
+    async fn never_sequences(&self) {
+        self.named_leads_first().await;
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(self.or_logs(self.conductors.sequencing().await).await, []);
+    }
+
+    async fn end(self) {
+        self.conductors.end().await.unwrap();
+        nothing_left(&self.name);
+    }
+}
+
+async fn sequences(case: Case) {
+    let running = Running::start_all(case).await;
+    running.sequences().await;
+    running.end().await;
+}
+
+async fn without_a_head_nobody_sequences(release: &'static str) {
+    let running = Running::start_all(Case { payload: None, ..Case::of(release) }).await;
+    running.never_sequences().await;
+    let log = running.conductors.stdout(&running.case.leader_id()).await.unwrap();
+    assert!(log.contains("no unsafe head"), "op-conductor says why");
+    running.end().await;
+}
+
+async fn on_a_client_that_is_ahead_nobody_sequences(release: &'static str) {
+    let running = Running::start_all(Case { chain: ChainHead::Child, ..Case::of(release) }).await;
+    running.never_sequences().await;
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v1_9_3_sequences_on_the_seeded_block_and_only_so() {
+    sequences(Case::of("v1.9.3")).await;
+    without_a_head_nobody_sequences("v1.9.3").await;
+    on_a_client_that_is_ahead_nobody_sequences("v1.9.3").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v1_13_7_sequences_on_the_seeded_block_and_only_so() {
+    sequences(Case::of("v1.13.7")).await;
+    without_a_head_nobody_sequences("v1.13.7").await;
+    on_a_client_that_is_ahead_nobody_sequences("v1.13.7").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v1_19_0_sequences_on_the_seeded_block_and_only_so() {
+    sequences(Case::of("v1.19.0")).await;
+    without_a_head_nobody_sequences("v1.19.0").await;
+    on_a_client_that_is_ahead_nobody_sequences("v1.19.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_isthmus_block_needs_a_newer_release() {
+    let v4 = |release| Case { payload: Some("v4"), ..Case::of(release) };
+    sequences(v4("v1.19.0")).await;
+    let running = Running::start_all(v4("v1.9.3")).await;
+    running.never_sequences().await;
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_one_behind_is_given_the_block() {
+    let running = Running::start_all(Case { chain: ChainHead::Parent, ..Case::of("v1.19.0") }).await;
+    running.sequences().await;
+    let calls = running.conductors.calls(&running.case.leader_id()).await.unwrap();
+    assert!(calls.iter().any(|call| call.event == "admin_postUnsafePayload"), "{calls:?}");
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_nodes_with_a_late_leader_and_one_absent_sequence() {
+    let mut running = Running::generate(Case { n: 5, leader: 4, ..Case::of("v1.19.0") }).await;
+    for id in ["s1", "s3", "s5"] {
+        running.start(id).await;
+    }
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(running.conductors.campaigns().await.unwrap(), [], "nobody campaigns before the leader comes");
+    running.start("s4").await;
+    running.sequences().await;
+    running.end().await;
+}
+
+/// What op-conductor leaves behind is read by info's reader and passes verify.
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_has_run_passes_verify() {
+    let running = Running::start_all(Case::of("v1.19.0")).await;
+    running.sequences().await;
+    sleep(Duration::from_secs(2)).await;
+    let folder = tempfile::tempdir().unwrap();
+    for id in running.case.ids() {
+        let to = folder.path().join(&id);
+        std::fs::create_dir(&to).unwrap();
+        let copied = running.conductors.copy_out(&id, &to).await;
+        running.or_logs(copied).await;
+        let node = Node::read(&to, Depth::Content, &mut |_| {}).unwrap();
+        assert!(node.has_run() && node.campaign().will, "{id}: all are voters now");
+        assert_eq!(node.head.unwrap().head, running.case.head());
+    }
+    let report = verify(folder.path(), None).unwrap();
+    let bad: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+    running.end().await;
+}
