@@ -85,14 +85,14 @@ impl Freelist {
         (PAGE_HEADER_LEN + ID_LEN * (count + escape)) / page_size + 1
     }
 
-    /// The list's page run: free and pending ids, ascending, since all are free after this commit.
-    pub(crate) fn encode(&self, id: PageId, pages: usize, page_size: usize) -> Vec<u8> {
+    /// Encodes the list into its `pages` pages, which are zero: free and pending ids, ascending, since all are free
+    /// after this commit.
+    pub(crate) fn encode(&self, id: PageId, pages: usize, bytes: &mut [u8]) {
         let mut ids: Vec<PageId> = self.free.iter().chain(&self.pending).copied().collect();
         ids.sort_unstable();
-        let mut bytes = vec![0; pages * page_size];
         let count = u16::try_from(ids.len()).unwrap_or(COUNT_ESCAPE);
         let overflow = u32::try_from(pages - 1).expect("a freelist of 2^32 pages would not fit in memory");
-        PageHeader { id, flags: PageKind::Freelist.flags(), count, overflow }.encode(&mut bytes);
+        PageHeader { id, flags: PageKind::Freelist.flags(), count, overflow }.encode(bytes);
         let mut at = PAGE_HEADER_LEN;
         let mut put = |value: u64| {
             bytes[at..at + ID_LEN].copy_from_slice(&value.to_le_bytes());
@@ -102,7 +102,6 @@ impl Freelist {
             put(ids.len() as u64);
         }
         ids.iter().for_each(|id| put(id.0));
-        bytes
     }
 
     fn len(&self) -> usize {
@@ -147,7 +146,9 @@ mod tests {
     fn freelists_around_65535_ids_keep_their_last_id() {
         for count in [0_u64, 1, 65534, 65535, 65536] {
             let free = list(2..2 + count);
-            let bytes = free.encode(PageId(1_000_000), free.page_count(4096), 4096);
+            let pages = free.page_count(4096);
+            let mut bytes = vec![0; pages * 4096];
+            free.encode(PageId(1_000_000), pages, &mut bytes);
             assert_eq!(decoded(&bytes), free.free, "{count} ids");
         }
     }

@@ -4,10 +4,12 @@
 //! allocation from the freelist, spill and split, inline buckets, the alternating metas, stale pages and the growth
 //! of the file are all reproduced. Buckets are those of the top level; there is no delete.
 
+mod dirty;
 mod tree;
 
 use std::collections::BTreeMap;
 
+use self::dirty::Dirty;
 use self::tree::Tree;
 use super::element::{BUCKET_FLAG, LeafElement};
 use super::error::{Error, PageError};
@@ -111,7 +113,7 @@ impl<S: Storage> Db<S> {
         let file_len = self.storage.byte_len().map_err(Error::io("reading the length of the file"))?;
         let geometry = Geometry { page_size: self.page_size, high_water: meta.high_water, file_len };
         let root = Tree::on_page(meta.root);
-        Ok(Tx { db: self, meta, geometry, root, buckets: BTreeMap::new(), dirty: BTreeMap::new() })
+        Ok(Tx { db: self, meta, geometry, root, buckets: BTreeMap::new(), dirty: Dirty::default() })
     }
 
     /// The state that was committed last.
@@ -176,8 +178,7 @@ pub struct Tx<'db, S> {
     geometry: Geometry,
     root: Tree,
     buckets: BTreeMap<Vec<u8>, Tree>,
-    /// Page runs to write, by id.
-    dirty: BTreeMap<PageId, Vec<u8>>,
+    dirty: Dirty,
 }
 
 impl<S: Storage> Tx<'_, S> {
@@ -216,10 +217,7 @@ impl<S: Storage> Tx<'_, S> {
             self.db.freelist.free(old, overflow);
         }
         self.write_freelist()?;
-        for (page, bytes) in &self.dirty {
-            let offset = page.0 * self.db.page_size as u64;
-            self.db.storage.write_all_at(bytes, offset).map_err(Error::io("writing pages"))?;
-        }
+        self.write_dirty()?;
         self.db.storage.sync().map_err(Error::io("syncing pages"))?;
         let slot = PageId(self.meta.txid.0 % 2);
         let offset = slot.0 * self.db.page_size as u64;
@@ -273,11 +271,17 @@ impl<S: Storage> Tx<'_, S> {
         Ok(())
     }
 
+    /// Writes the pages made so far. No committed state uses them, and the file keeps the length that bbolt gives it:
+    /// they lie below the high-water mark, by which [`Tx::allocate`] and [`Db::grow`] measure.
+    fn write_dirty(&mut self) -> Result<(), Error> {
+        self.dirty.write(&mut self.db.storage, self.db.page_size).map_err(Error::io("writing pages"))
+    }
+
     fn write_freelist(&mut self) -> Result<(), Error> {
         let before = self.meta.high_water;
         let pages = self.db.freelist.page_count(self.db.page_size);
         let page = self.allocate(pages)?;
-        self.dirty.insert(page, self.db.freelist.encode(page, pages, self.db.page_size));
+        self.db.freelist.encode(page, pages, self.dirty.add(page, pages * self.db.page_size));
         self.meta.freelist = Some(page);
         if self.meta.high_water > before {
             self.db.grow(self.meta.high_water)?;

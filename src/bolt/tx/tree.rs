@@ -389,9 +389,10 @@ impl Tree {
         let pages = len_of(items).div_ceil(tx.db.page_size);
         let page = tx.allocate(pages)?;
         let overflow = u32::try_from(pages - 1).expect("a run of 2^32 pages would not fit in memory");
-        let mut bytes = vec![0; pages * tx.db.page_size];
-        encode(self.nodes[id].leaf, items, page, overflow, &mut bytes)?;
-        tx.dirty.insert(page, bytes);
+        encode(self.nodes[id].leaf, items, page, overflow, tx.dirty.add(page, pages * tx.db.page_size))?;
+        if tx.dirty.is_enough() {
+            tx.write_dirty()?;
+        }
         if is_first {
             self.nodes[id].page = Some((page, overflow));
         }
