@@ -1,31 +1,45 @@
-# Lists the recipes
+# Shows the recipes.
 default:
-    @just --list
+    @{{just_executable()}} --list
 
-# Build the release binary
+# Build the program for use.
 build:
     cargo build --release
 
-# All checks and tests, as CI runs them
+# Run all tests, and install or start what they miss where that is possible.
 test:
     ./tests/run.sh
 
-# Build, then generate and verify an example
-test-run: build
+# Build, then generate the state of an example cluster and verify it.
+test-run:
     #!/usr/bin/env bash
     set -euo pipefail
-    dir=$(mktemp -d)
-    trap 'rm -r "$dir"' EXIT
-    target/release/op-conductor-init generate --nodes seq-1:50050,seq-2:50050,seq-3:50050 \
-        --server-ids sequencer-1,sequencer-2,sequencer-3 --initial-leader sequencer-1 --output-dir "$dir/raft-state"
-    target/release/op-conductor-init verify --state-dir "$dir/raft-state"
+    cargo build --release
+    state="$(mktemp -d)"
+    trap 'rm -rf "$state"' EXIT
+    run="${CARGO_TARGET_DIR:-target}/release/op-conductor-init"
+    "$run" generate --nodes sequencer-1:50050,sequencer-2:50050,sequencer-3:50050 \
+        --server-ids sequencer-1,sequencer-2,sequencer-3 --initial-leader sequencer-1 --output-dir "$state"
+    "$run" verify --state-dir "$state"
 
-# Format, clippy and docs, with warnings denied
+# Check the format, and let clippy look at everything.
 lint:
     cargo fmt --check
     cargo clippy --all-targets --features gate -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features gate
 
-# The Go oracle, for all versions of raft
-oracle:
-    oracle/build.sh
+# Format the code.
+fmt:
+    cargo fmt
+
+# Run the benches (about a minute); a filter as in `just bench entry/encode`.
+bench *ARGS:
+    cargo bench -- {{ARGS}}
+
+# Compare with Go, on the same work in the same run; options as in `just bench-go --rounds 15`.
+bench-go *ARGS:
+    test -x oracle/bin/oracle-raft-1.7.3 || oracle/build.sh 1.7.3
+    cargo run --release --example bench-go -- {{ARGS}}
+
+# Build the Go oracle (all versions, or as in `just oracle 1.7.3`).
+oracle *ARGS:
+    oracle/build.sh {{ARGS}}
