@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=1
 LABEL=op-conductor-init.cluster
+NETWORKS="^oci[0-9]+-"
+ORACLES="1.6.1 1.7.1 1.7.3 1.8.0"
+CONDUCTORS="op-conductor:v1.9.3 op-conductor:v1.13.7 op-conductor:v1.19.0 stub"
 DAEMON_LOG=$(mktemp)
 DAEMON_PID=
 SCRATCH=$(mktemp -d)
@@ -103,13 +106,13 @@ sweep() {
     local left
     left=$(docker ps -aq --filter "label=$LABEL")
     [ -z "$left" ] || docker rm -f $left >/dev/null
-    left=$(docker network ls -q --filter "name=^oci[0-9]+-")
+    left=$(docker network ls -q --filter "name=$NETWORKS")
     [ -z "$left" ] || docker network rm $left >/dev/null
 }
 
 nothing_left() {
     local left
-    left=$(docker ps -aq --filter "label=$LABEL"; docker network ls -q --filter "name=^oci[0-9]+-")
+    left=$(docker ps -aq --filter "label=$LABEL"; docker network ls -q --filter "name=$NETWORKS")
     [ -z "$left" ] || { echo "containers or networks are left: $left" >&2; return 1; }
 }
 
@@ -118,6 +121,13 @@ go_checks() {
     unformatted=$(gofmt -l oracle)
     [ -z "$unformatted" ] || { echo "gofmt: $unformatted" >&2; return 1; }
     (cd oracle && go vet . && go vet -modfile=versions/raft-1.6.1.mod -tags=boltv1 . && go test .)
+    (cd oracle/op-conductor/v1.19.0 && go vet ./... && go test ./...)
+}
+
+# The committed vectors are what the oracle makes.
+vectors() {
+    oracle/vectors.sh
+    git diff --exit-code -- tests/vectors
 }
 
 # The first of the README's two commands, and verify on what it wrote.
@@ -139,8 +149,13 @@ step "lints" cargo clippy --quiet --all-targets --features gate -- -D warnings
 step "lints without features" cargo clippy --quiet --no-default-features -- -D warnings
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --features gate
 step "oracle: format, vet, tests" go_checks
-step "oracle: binaries" oracle/build.sh
-step "oracle: images" oracle/image.sh
+# shellcheck disable=SC2086 # lists of words
+step "oracle: binaries" oracle/build.sh $ORACLES
+# shellcheck disable=SC2086
+step "op-conductor: binaries" oracle/build.sh $CONDUCTORS payload
+# shellcheck disable=SC2086
+step "images" oracle/image.sh $ORACLES $CONDUCTORS
+step "payload vectors are Go's" vectors
 step "tests" cargo test --features gate
 step "nothing left in Docker" nothing_left
 step "the main job" main_job
