@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::text::{bytes, count, table};
+use super::text::{bytes, count, index_range, table};
 use super::values::Format;
 use super::{Outcome, answer};
 use op_conductor_init::inspect::{Depth, Node, state_folders};
@@ -107,10 +107,10 @@ fn row(log: &Log<'_>) -> Row {
                 configuration.servers.iter().map(member).collect::<Vec<_>>().join(", ")
             },
         )),
-        LogType::Command => Some(
-            Head::peek(data)
-                .map_or_else(|error| error.to_string(), |head| format!("block {} {}", head.number, head.hash)),
-        ),
+        LogType::Command => Some(Head::peek(data).map_or_else(
+            |error| error.to_string(),
+            |head| format!("block {} {:.18}..", head.number, head.hash.to_string()),
+        )),
         _ => None,
     };
     Row {
@@ -145,8 +145,15 @@ fn head_text(node: &Node) -> String {
         || "none stored: nobody can sequence".to_owned(),
         |StoredHead { head, index, term, in_snapshot }| {
             let place = if in_snapshot { "in the snapshot at index" } else { "at index" };
+            let time = head.time().map(|time| format!(" of {time}")).unwrap_or_default();
             let readers = Release::that_read(head.version).join(", ");
-            format!("{head}\n{:16}the highest stored, {place} {index}, term {term}; read by {readers}", "")
+            let lines = [
+                format!("block {}{time}", head.number),
+                head.hash.to_string(),
+                format!("{}, read by {readers}", head.version),
+                format!("the highest stored, {place} {index}, term {term}"),
+            ];
+            lines.join(&format!("\n{:16}", ""))
         },
     )
 }
@@ -222,13 +229,12 @@ fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
         let latest = node.latest_configuration();
         let suffrage =
             latest.and_then(|at| at.configuration.server(&node.id).map(|server| server.suffrage.to_string()));
-        let (first, last) = (node.log.first.map_or(0, |first| first.0.0), node.log.last.map_or(0, |last| last.0.0));
         let vote =
             node.stable.vote().map_or_else(|| "-".to_owned(), |(term, candidate)| format!("{term} for {candidate}"));
         vec![
             node.id.clone(),
             node.stable.term().to_string(),
-            format!("{first}..{last}"),
+            index_range(&node.log),
             node.last().1.to_string(),
             suffrage.unwrap_or_else(|| "-".to_owned()),
             if node.campaign().will { "yes" } else { "no" }.to_owned(),

@@ -1,6 +1,7 @@
 //! Text for people: tables, counts, sizes.
 
 use comfy_table::{Table, presets};
+use op_conductor_init::raft::LogSummary;
 
 /// A table without lines; two spaces in front.
 pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -14,6 +15,20 @@ pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     }
     let lines: Vec<String> = table.to_string().lines().map(|line| format!("  {}\n", line.trim_end())).collect();
     lines.concat()
+}
+
+/// Lines of at most 80 columns, indented by two.
+pub(super) fn wrapped(text: &str) -> String {
+    let options = textwrap::Options::new(80).initial_indent("  ").subsequent_indent("  ").break_words(false);
+    textwrap::fill(text, options) + "\n"
+}
+
+/// First and last index of a log.
+pub(super) fn index_range(log: &LogSummary) -> String {
+    match (log.first, log.last) {
+        (Some((first, _)), Some((last, _))) => format!("{first}..{last}"),
+        _ => "-".to_owned(),
+    }
 }
 
 /// `1 entry`, `2 entries`.

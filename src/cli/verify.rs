@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::text::{bytes, count, table};
+use super::text::{bytes, count, index_range, table, wrapped};
 use super::values::Format;
 use super::{Outcome, answer};
 use op_conductor_init::inspect::Node;
@@ -138,12 +138,11 @@ fn pages(pages: &op_conductor_init::bolt::PageCounts) -> Value {
 }
 
 fn row(node: &Node) -> Vec<String> {
-    let (first, last) = (node.log.first.map_or(0, |first| first.0.0), node.log.last.map_or(0, |last| last.0.0));
     let store = |store: &op_conductor_init::inspect::Store| store.file_len.map_or_else(|| "missing".to_owned(), bytes);
     vec![
         node.id.clone(),
         node.stable.term().to_string(),
-        format!("{first}..{last}"),
+        index_range(&node.log),
         node.log.count.to_string(),
         store(&node.log_store),
         store(&node.stable_store),
@@ -152,14 +151,13 @@ fn row(node: &Node) -> Vec<String> {
 }
 
 fn finding_text(finding: &Finding) -> String {
-    let place = finding.place.to_string();
-    let place = if place.is_empty() { place } else { format!("{place}: ") };
     let times = if finding.count > 1 { format!(" ({} times)", finding.count) } else { String::new() };
-    let mut text = format!("{}  {}  {place}{}{times}\n", finding.severity, finding.id, finding.message);
+    let mut text = format!("{}  {}  {}{times}\n", finding.severity, finding.id, finding.place);
+    text += &wrapped(&finding.message);
     if let Some(hint) = &finding.hint {
-        _ = writeln!(text, "  hint: {hint}");
+        text += &wrapped(&format!("hint: {hint}"));
     }
-    text
+    text + "\n"
 }
 
 fn verdict(report: &Report) -> String {
