@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::bolt::{self, PageCounts, Reader, TxId};
+use crate::open::open_file;
 use crate::payload::{Head, PayloadChecker, StoredHead, Version};
 use crate::raft::snapshot_store::{self, Snapshots};
 use crate::raft::{
@@ -315,7 +316,7 @@ fn read_log(
 /// The head in the newest snapshot's state.bin, which is an envelope as in the log. (op-conductor raft_fsm.go Persist)
 fn head_of_snapshot(path: &Path, snapshots: &Snapshots) -> Option<StoredHead> {
     let newest = snapshots.listed.first()?;
-    let file = File::open(path.join(SNAPSHOTS_DIR).join(&newest.id).join(STATE_FILE)).ok()?;
+    let file = open_file(&path.join(SNAPSHOTS_DIR).join(&newest.id).join(STATE_FILE)).ok()?;
     let mut bytes = Vec::new();
     file.take(PEEK_LEN).read_to_end(&mut bytes).ok()?;
     let head = Head::peek(&bytes).ok()?;
@@ -384,7 +385,7 @@ fn read_store<T: Default>(
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
     for attempt in 0..TRIES {
         std::thread::sleep(Duration::from_millis(5) * attempt * attempt);
-        let file = match File::open(path) {
+        let file = match open_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
             file => file.map_err(|source| Error::Io { path: path.to_owned(), source })?,
         };
@@ -395,7 +396,7 @@ fn read_store<T: Default>(
             Ok(reader) => reader,
             Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => {
                 // Two metas are never bad at once while bbolt writes.
-                let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+                let file = open_file(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
                 findings.extend(structure(&bolt::check(file).map_err(fail)?));
                 return Ok((store, (T::default(), named(findings, &file_name))));
             }

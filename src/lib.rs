@@ -21,6 +21,7 @@ pub mod generate;
 #[cfg(feature = "payload")]
 pub mod head;
 pub mod inspect;
+mod open;
 pub mod payload;
 pub mod raft;
 pub mod report;

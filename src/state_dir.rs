@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::durable::{self, Owner, Pending, Recovery, Root, flock_until};
+use crate::open::open_file;
 
 /// Name of the log store. (op-conductor consensus/raft.go NewRaftConsensus)
 pub const LOG_FILE: &str = "raft-log.db";
@@ -110,15 +111,19 @@ pub fn lock(dirs: &[StateDir], lock_timeout: Duration) -> Result<StateLock, Erro
     let mut files = Vec::new();
     for path in dirs.iter().flat_map(|dir| [dir.log_path(), dir.stable_path()]) {
         let fail = |source| Error::Io { doing: "locking", path: path.clone(), source };
-        match File::open(&path) {
-            // A file in place of the folder has no stores.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+        match open_file(&path) {
+            // A file in place of the folder has no stores, and what is no file is none.
+            Err(error) if is_no_store(error.kind()) => continue,
             Err(error) => return Err(fail(error)),
             Ok(file) if flock_until(&file, deadline).map_err(fail)? => files.push(file),
             Ok(_) => return Err(Error::Locked { path, lock_timeout }),
         }
     }
     Ok(StateLock { _files: files })
+}
+
+fn is_no_store(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput)
 }
 
 /// Opens an output folder for a mutation: locked against other processes of this tool, and with an interrupted

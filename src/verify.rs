@@ -12,6 +12,7 @@ use crate::cluster::Election;
 use crate::durable;
 use crate::generate::{CLUSTER_FILE, ClusterFile};
 use crate::inspect::{Depth, Error, Node, state_folders};
+use crate::open::open_file;
 use crate::payload::Release;
 use crate::raft::{Configuration, Log};
 use crate::report::{Finding, Severity};
@@ -300,7 +301,7 @@ fn description(path: &Path) -> Result<Option<(String, String)>, Error> {
     let beside = std::path::absolute(path).ok().and_then(|path| Some(path.parent()?.join(CLUSTER_FILE)));
     let candidates = [Some(path.join(CLUSTER_FILE)), beside.filter(|_| state_folders(path).is_ok_and(|f| f == [path]))];
     for file in candidates.into_iter().flatten() {
-        match std::fs::File::open(&file) {
+        match open_file(&file) {
             Ok(open) => {
                 let mut text = String::new();
                 let read = open.take(MAX_DESCRIPTION_LEN).read_to_string(&mut text);

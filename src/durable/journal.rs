@@ -2,18 +2,21 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use crate::open::open_file;
 
 /// What the name of a stage begins with.
 pub(super) const STAGE_PREFIX: &str = ".op-conductor-init-";
 /// Name of the journal in its stage.
 pub(super) const JOURNAL: &str = "journal.json";
 const VERSION: u32 = 1;
+/// A journal isn't read further: one of 10,000 servers with the longest names is shorter.
+const MAX_LEN: u64 = 16 << 20;
 
 /// A replacement that is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +97,12 @@ pub fn pending(root: &Path) -> Result<Vec<Pending>, Error> {
 }
 
 fn read_journal(path: &Path) -> Result<Option<Journal>, Error> {
-    match fs::read(path) {
+    let read = open_file(path).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(MAX_LEN).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    match read {
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Io { doing: "reading", path: path.to_owned(), source }),
         Ok(bytes) => match Journal::decode(&bytes) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +11,11 @@ use super::files::StateFiles;
 use super::{NodePlan, Plan};
 use crate::bolt;
 use crate::durable::{self, Root};
+use crate::open::open_file;
 use crate::state_dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE, StateDir};
+
+/// A cluster.json isn't read further: one of 10,000 servers with the longest names is shorter.
+const MAX_CLUSTER_FILE_LEN: u64 = 16 << 20;
 
 /// What to write, and how.
 #[derive(Debug, Clone, Copy)]
@@ -197,9 +201,14 @@ fn find_node(node: &NodePlan<'_>, output_dir: &Path, options: &WriteOptions<'_>)
 
 fn find_cluster_file(planned: &ClusterFile, output_dir: &Path) -> Result<Found, Error> {
     let path = output_dir.join(CLUSTER_FILE);
-    let bytes = match fs::read(&path) {
+    let read = open_file(&path).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(MAX_CLUSTER_FILE_LEN).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let bytes = match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Ok(Found::Other(vec![path])),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(Found::Other(vec![path])),
         other => other.map_err(|source| reading(&path, source))?,
     };
     let same = ClusterFile::decode(&bytes).is_ok_and(|found| found.is_same_state(planned));

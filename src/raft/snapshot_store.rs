@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::configuration::{Configuration, Server, Suffrage};
 use super::log::{Index, Term};
+use crate::open::open_file;
 
 /// A meta.json above this length isn't read: a configuration of 100,000 servers is shorter.
 const MAX_META_LEN: u64 = 16 << 20;
@@ -69,7 +70,7 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
         return Err("left over from a snapshot that was never finished".to_owned());
     }
     let path: PathBuf = folder.join("meta.json");
-    let file = fs::File::open(&path).map_err(|error| format!("meta.json: {error}"))?;
+    let file = open_file(&path).map_err(|error| format!("meta.json: {error}"))?;
     let mut text = String::new();
     file.take(MAX_META_LEN).read_to_string(&mut text).map_err(|error| format!("meta.json: {error}"))?;
     let meta: GoMeta = serde_json::from_str(&text).map_err(|error| format!("meta.json: {error}"))?;

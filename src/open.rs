@@ -1,0 +1,40 @@
+//! Opening what somebody else may have put there, without ever waiting.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+/// Opens a file for reading.
+///
+/// Opening a pipe waits until somebody writes to it, so nothing but a regular file is opened for good.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for what is no regular file; what the system says otherwise.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "x").unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let kind = |name: &str| open_file(&path(name)).map(drop).map_err(|error| error.kind());
+        assert_eq!([kind("file"), kind("link")], [Ok(()), Ok(())]);
+        assert_eq!([kind("pipe"), kind("")], [Err(io::ErrorKind::InvalidInput), Err(io::ErrorKind::InvalidInput)]);
+        assert_eq!(kind("absent"), Err(io::ErrorKind::NotFound));
+    }
+}
