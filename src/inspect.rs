@@ -124,15 +124,17 @@ pub struct Campaign {
 /// # Errors
 /// [`Error::NoState`] when there is none.
 pub fn state_folders(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    if has_state(path) {
+    if has_state(path)? {
         return Ok(vec![path.to_owned()]);
     }
     let fail = |source| Error::Io { path: path.to_owned(), source };
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(path).map_err(fail)? {
         let entry = entry.map_err(fail)?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && has_state(&entry.path()) {
+        let name = entry.file_name();
+        // fsck's folder is root's alone on most volumes.
+        let is_other = name.as_encoded_bytes().starts_with(b".") || name == "lost+found";
+        if !is_other && has_state(&entry.path())? {
             folders.push(entry.path());
         }
     }
@@ -143,8 +145,23 @@ pub fn state_folders(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(folders)
 }
 
-fn has_state(path: &Path) -> bool {
-    [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR].iter().any(|name| path.join(name).exists())
+/// Whether a server's state is there. A folder that we may not look into could be a server's: that is an error.
+fn has_state(path: &Path) -> Result<bool, Error> {
+    for path in [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR].map(|name| path.join(name)) {
+        match path.metadata() {
+            Ok(_) => return Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(source) => return Err(Error::Io { path, source }),
+        }
+    }
+    Ok(false)
+}
+
+/// The name by which op-conductor finds the folder, even if the path ends in `.` or `..`.
+fn server_id(path: &Path) -> String {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    name(&absolute).or_else(|| name(&path.canonicalize().ok()?)).unwrap_or_default()
 }
 
 impl Node {
@@ -152,8 +169,7 @@ impl Node {
     ///
     /// When the log changes meanwhile, `each` is called with [`None`] and then for all entries again.
     pub fn read(path: &Path, depth: Depth, each: &mut dyn FnMut(Option<&Log<'_>>)) -> Result<Node, Error> {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let id = absolute.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let id = server_id(path);
         // The log first: raft raises its term before it appends an entry of that term.
         let (log_store, (log, log_findings)) = read_log(&path.join(LOG_FILE), depth, each)?;
         let LogContent { summary: log, head, payload_versions } = log;

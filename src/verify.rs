@@ -56,10 +56,15 @@ impl Report {
 pub fn verify(path: &Path, release: Option<Release>) -> Result<Report, Error> {
     let mut contents = Contents::default();
     let mut nodes = Vec::new();
-    for folder in state_folders(path)? {
+    let folders = match state_folders(path) {
+        // A first call may have been interrupted before anything was in its place.
+        Err(Error::NoState { .. }) if has_interrupted(path) => Vec::new(),
+        folders => folders?,
+    };
+    for folder in &folders {
         let node = nodes.len();
         contents.begin(node, 0);
-        let read = Node::read(&folder, Depth::Structure, &mut |log| match log {
+        let read = Node::read(folder, Depth::Structure, &mut |log| match log {
             Some(log) => contents.add(log),
             None => contents.begin(node, 0),
         });
@@ -77,7 +82,12 @@ pub fn verify(path: &Path, release: Option<Release>) -> Result<Report, Error> {
     }
     check_heads(&nodes, release, &mut findings);
     interrupted(path, &mut findings);
-    if let Some((path, text)) = description(path)? {
+    let single = (folders == [path]).then(|| std::path::absolute(path).ok()).flatten();
+    let above = single.as_deref().and_then(Path::parent);
+    if let Some(above) = above.filter(|above| has_interrupted(above)) {
+        interrupted(above, &mut findings);
+    }
+    if let Some((path, text)) = description(path, above)? {
         match serde_json::from_str(&text) {
             Ok(description) => compare_description(&description, &nodes, winners.as_deref(), &mut findings),
             Err(error) => {
@@ -232,6 +242,10 @@ fn next_leaders(nodes: &[Node], findings: &mut Vec<Finding>) -> Vec<String> {
     winners
 }
 
+fn has_interrupted(path: &Path) -> bool {
+    durable::pending(path).is_ok_and(|pending| !pending.is_empty())
+}
+
 /// A replacement that was begun and neither finished nor undone. What it would do is the next writing command's to do.
 fn interrupted(path: &Path, findings: &mut Vec<Finding>) {
     let hint = "run the command that was interrupted again: a command that writes settles this first";
@@ -260,7 +274,7 @@ fn interrupted(path: &Path, findings: &mut Vec<Finding>) {
             None => Finding::new(
                 "NODE-005",
                 Severity::Warning,
-                "left over from an interrupted call that had changed nothing",
+                "a call was interrupted before it changed anything, or is at work just now",
             ),
         };
         findings.push(finding.in_file(&stage).hint(hint));
@@ -297,10 +311,8 @@ fn check_heads(nodes: &[Node], release: Option<Release>, findings: &mut Vec<Find
 }
 
 /// `cluster.json` of the folder, or beside a single server's folder.
-fn description(path: &Path) -> Result<Option<(String, String)>, Error> {
-    let beside = std::path::absolute(path).ok().and_then(|path| Some(path.parent()?.join(CLUSTER_FILE)));
-    let candidates = [Some(path.join(CLUSTER_FILE)), beside.filter(|_| state_folders(path).is_ok_and(|f| f == [path]))];
-    for file in candidates.into_iter().flatten() {
+fn description(path: &Path, above: Option<&Path>) -> Result<Option<(String, String)>, Error> {
+    for file in [Some(path), above].into_iter().flatten().map(|folder| folder.join(CLUSTER_FILE)) {
         match open_file(&file) {
             Ok(open) => {
                 let mut text = String::new();
