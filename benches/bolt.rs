@@ -22,9 +22,10 @@ type Pairs = Vec<([u8; 8], Vec<u8>)>;
 
 fn main() {
     let mut criterion = Criterion::default()
-        .sample_size(20)
+        .sample_size(10)
+        .nresamples(10_000)
         .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(4))
+        .measurement_time(Duration::from_secs(3))
         .configure_from_args();
     put(&mut criterion);
     read(&mut criterion);
