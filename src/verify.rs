@@ -61,18 +61,20 @@ pub fn verify(path: &Path, release: Option<Release>) -> Result<Report, Error> {
         Err(Error::NoState { .. }) if has_interrupted(path) => Vec::new(),
         folders => folders?,
     };
+    let compares = folders.len() > 1;
     for folder in &folders {
         let node = nodes.len();
         contents.begin(node, 0);
         let read = Node::read(folder, Depth::Structure, &mut |log| match log {
-            Some(log) => contents.add(log),
+            Some(log) if compares => contents.add(log),
+            Some(_) => {}
             None => contents.begin(node, 0),
         });
         nodes.push(read?);
     }
     let mut findings: Vec<Finding> = nodes.iter().flat_map(|node| node.findings.iter().cloned()).collect();
     let mut winners = None;
-    if nodes.len() > 1 {
+    if compares {
         compare_entries(&nodes, contents, &mut findings)?;
         compare_nodes(&nodes, &mut findings);
         winners = Some(next_leaders(&nodes, &mut findings));
