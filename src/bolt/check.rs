@@ -1,8 +1,8 @@
 //! The checker: every page is looked at once, and it goes on after what it finds.
 //!
 //! Finds all that `bbolt check` 1.4 finds (tx_check.go), and what that misses: element bounds, the order inside
-//! inline buckets, the meta that isn't used, a file that was cut off. Time is linear in the file, memory is a bit a
-//! page and a page a level.
+//! inline buckets, the meta that isn't used, a file that was cut off. Time is linear in the file, memory is about
+//! a bit a page and a page a level.
 
 use super::element::{BUCKET_FLAG, Extent as ElementExtent, Leaf};
 use super::error::{Error, PageError};
@@ -134,7 +134,8 @@ struct Walk<'a, R> {
 
 impl<R: ReadAt> Walk<'_, R> {
     fn add(&mut self, page: PageId, kind: ProblemKind) {
-        let offset = Some(self.reader.geometry().offset(page));
+        let geometry = self.reader.geometry();
+        let offset = Some(geometry.offset(page)).filter(|offset| *offset < geometry.file_len);
         self.check.add(Problem { kind, page: Some(page), path: self.path.clone(), offset });
     }
 
@@ -253,14 +254,28 @@ impl<R: ReadAt> Walk<'_, R> {
     }
 
     fn page(&mut self, page: PageId, bounds: Bounds<'_>) -> Result<(), Error> {
+        let (source, geometry) = (self.reader.source(), self.reader.geometry());
+        // Asked first: a branch can name one bad page 65535 times.
+        if geometry.check_start(page).is_ok() && self.reached.contains(page) {
+            self.add(page, ProblemKind::MultipleReferences);
+            return Ok(());
+        }
         let mut run = Run::default();
-        match run.load(self.reader.source(), self.reader.geometry(), page, Extent::Table) {
+        match run.load_head(source, geometry, page) {
             Ok(()) => {}
-            Err(Error::Page { error, .. }) => return self.stop(page, ProblemKind::Page(error)),
+            Err(Error::Page { error, .. }) => {
+                self.reached.insert(page);
+                return self.stop(page, ProblemKind::Page(error));
+            }
             Err(error) => return Err(error),
         }
         if !self.claim(&run) {
             return Ok(());
+        }
+        match run.load_body(source, geometry, Extent::Table) {
+            Ok(()) => {}
+            Err(Error::Page { error, .. }) => return self.stop(page, ProblemKind::Page(error)),
+            Err(error) => return Err(error),
         }
         match run.kind {
             PageKind::Branch => self.check.pages.branch += 1,
@@ -270,15 +285,15 @@ impl<R: ReadAt> Walk<'_, R> {
         self.elements(&run, bounds)
     }
 
-    /// Marks the pages of a run as reached; false when the first was reached before.
+    /// Marks the pages of a run as reached; false when one of them was reached before. Then the run isn't walked: no
+    /// byte is looked at twice, whatever lies over what.
     fn claim(&mut self, run: &Run) -> bool {
         for id in run.id.0..=run.id.0 + u64::from(run.header.overflow) {
             let id = PageId(id);
             if !self.reached.insert(id) {
+                self.complete = false;
                 self.add(id, ProblemKind::MultipleReferences);
-                if id == run.id {
-                    return false;
-                }
+                return false;
             }
             if self.free.contains(id) {
                 self.add(id, ProblemKind::ReachableFreed);
@@ -342,8 +357,7 @@ impl<R: ReadAt> Walk<'_, R> {
         // An inline bucket has at most a quarter of a page. (bbolt bucket.go maxInlineBucketSize)
         if len > (BUCKET_HEADER_LEN + geometry.page_size) as u64 {
             let error = PageError::BucketValue { len };
-            self.add(run.id, ProblemKind::Bucket { index, error });
-            return Ok(());
+            return self.stop(run.id, ProblemKind::Bucket { index, error });
         }
         let range = (extent.value_start, extent.end);
         let value = run.range(self.reader.source(), &geometry, range, &mut self.scratch)?.to_vec();
@@ -353,10 +367,7 @@ impl<R: ReadAt> Walk<'_, R> {
                 self.inline(run.id, index, page);
                 Ok(())
             }
-            Err(error) => {
-                self.add(run.id, ProblemKind::Bucket { index, error });
-                Ok(())
-            }
+            Err(error) => self.stop(run.id, ProblemKind::Bucket { index, error }),
         }
     }
 
@@ -381,20 +392,17 @@ impl<R: ReadAt> Walk<'_, R> {
         }
     }
 
+    /// What lies between the pages that are known.
     fn leaks(&mut self) {
-        let end = self.reader.geometry().page_count();
-        let mut first = None;
-        for id in 2..=end {
-            let page = PageId(id);
-            let leaked = id < end && !self.reached.contains(page) && !self.free.contains(page);
-            match (leaked, first) {
-                (true, None) => first = Some(page),
-                (false, Some(start)) => {
-                    self.add(start, ProblemKind::UnreachableUnfreed { first: start, count: id - start.0 });
-                    first = None;
-                }
-                _ => {}
+        let mut known = self.reached.clone();
+        known.merge(&self.free);
+        let end = PageId(self.reader.geometry().page_count());
+        let mut first = PageId(2);
+        for page in known.iter().chain([end]) {
+            if page > first {
+                self.add(first, ProblemKind::UnreachableUnfreed { first, count: page.0 - first.0 });
             }
+            first = first.max(PageId(page.0 + 1));
         }
     }
 }

@@ -60,11 +60,12 @@ pub(crate) const fn table_len(count: u16) -> usize {
     PAGE_HEADER_LEN + ELEMENT_LEN * count as usize
 }
 
-/// Checks that all elements lie behind the table, inside `run_len` bytes, in order and without overlap.
+/// Checks that all elements lie behind the table, inside `run_len` bytes, in order and without overlap; gives the end
+/// of the last.
 ///
 /// bbolt packs data in element order (node.go write), and only so is reading a page linear in its bytes: hostile
 /// elements that share one region could otherwise multiply it by their count.
-pub(crate) fn check_extents(table: &[u8], header: &PageHeader, kind: PageKind, run_len: u64) -> Result<(), PageError> {
+pub(crate) fn check_extents(table: &[u8], header: &PageHeader, kind: PageKind, run_len: u64) -> Result<u64, PageError> {
     let mut floor = table_len(header.count) as u64;
     for index in 0..usize::from(header.count) {
         let extent = Extent::decode(table, kind, index);
@@ -76,7 +77,7 @@ pub(crate) fn check_extents(table: &[u8], header: &PageHeader, kind: PageKind, r
         }
         floor = extent.end;
     }
-    Ok(())
+    Ok(floor)
 }
 
 /// A leaf page whose extents were checked, with all its bytes.

@@ -43,13 +43,21 @@ pub enum MetaError {
         /// What is there instead.
         found: u32,
     },
+    /// It is not where its own page size would have it.
+    #[error("expected page size {expected}, which says where it is, found {found}")]
+    OtherPageSize {
+        /// The offset at which it was found.
+        expected: usize,
+        /// What it says.
+        found: u32,
+    },
 }
 
 /// Why a leaf, branch or freelist page can't be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
     /// At or above the high-water mark, or a meta.
-    #[error("expected a page from 2 to below the high-water mark {high_water}")]
+    #[error("no such page: expected one from 2 to below the high-water mark {high_water}")]
     OutOfBounds {
         /// First page never used.
         high_water: PageId,
@@ -181,7 +189,7 @@ pub enum Error {
         page: PageId,
     },
     /// More pages were read than there are: some are referenced twice.
-    #[error("page {page}: more pages reached than the file has: some are referenced more than once")]
+    #[error("page {page}: more pages reached than the file has: some are used more than once")]
     TooManyPages {
         /// The page where it was noticed.
         page: PageId,

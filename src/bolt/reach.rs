@@ -1,5 +1,7 @@
 //! Which pages a tree reaches.
 
+use std::collections::BTreeMap;
+
 use super::element::{BUCKET_FLAG, Extent as ElementExtent};
 use super::error::Error;
 use super::layout::{BUCKET_HEADER_LEN, MAX_DEPTH, PageId};
@@ -8,43 +10,54 @@ use super::page::PageKind;
 use super::run::{Extent, Geometry, Run};
 use super::source::ReadAt;
 
-/// A set of the pages of one file: a bit a page.
+/// A set of the pages of one file: a bit a page. Only words with a page in them take memory, so that a sparse file of
+/// any length costs what is in it.
 #[derive(Debug, Clone)]
 pub(crate) struct PageSet {
-    words: Vec<u64>,
+    words: BTreeMap<u64, u64>,
     len: u64,
 }
 
 impl PageSet {
     /// An empty set for the pages that the file really has.
     pub(crate) fn new(geometry: &Geometry) -> PageSet {
-        let len = geometry.page_count();
-        let words = usize::try_from(len.div_ceil(64)).expect("an eighth of a byte a page that exists");
-        PageSet { words: vec![0; words], len }
+        PageSet { words: BTreeMap::new(), len: geometry.page_count() }
     }
 
     /// Adds a page; false when it was there. Pages that the file doesn't have are never there.
     pub(crate) fn insert(&mut self, page: PageId) -> bool {
-        let Some((word, bit)) = self.position(page) else {
+        if page.0 >= self.len {
             return true;
-        };
-        let added = self.words[word] & bit == 0;
-        self.words[word] |= bit;
+        }
+        let (word, bit) = (self.words.entry(page.0 / 64).or_default(), 1 << (page.0 % 64));
+        let added = *word & bit == 0;
+        *word |= bit;
         added
     }
 
     pub(crate) fn contains(&self, page: PageId) -> bool {
-        self.position(page).is_some_and(|(word, bit)| self.words[word] & bit != 0)
+        self.words.get(&(page.0 / 64)).is_some_and(|word| word & (1 << (page.0 % 64)) != 0)
     }
 
     /// How many pages are in it.
     pub(crate) fn count(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+        self.words.values().map(|word| u64::from(word.count_ones())).sum()
     }
 
-    fn position(&self, page: PageId) -> Option<(usize, u64)> {
-        let word = usize::try_from(page.0 / 64).ok().filter(|_| page.0 < self.len)?;
-        Some((word, 1 << (page.0 % 64)))
+    /// Adds the pages of `other`.
+    pub(crate) fn merge(&mut self, other: &PageSet) {
+        for (at, word) in &other.words {
+            *self.words.entry(*at).or_default() |= word;
+        }
+    }
+
+    /// The pages in it, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = PageId> {
+        let pages = |(at, word): (&u64, &u64)| {
+            let (at, word) = (*at, *word);
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| PageId(64 * at + bit))
+        };
+        self.words.iter().flat_map(pages)
     }
 }
 

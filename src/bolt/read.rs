@@ -44,7 +44,7 @@ impl Metas {
         if let Ok(Meta { page_size: found, .. }) = second
             && found as usize != page_size
         {
-            second = Err(MetaError::PageSize { found });
+            second = Err(MetaError::OtherPageSize { expected: page_size, found });
         }
         let live = match (first.0, second) {
             (Ok(first), Ok(second)) => usize::from(second.txid > first.txid),
@@ -81,7 +81,7 @@ fn find_second<R: ReadAt + ?Sized>(source: &R, first: MetaError) -> Result<usize
     }
     let second = match read_meta(source, 4096)?.0 {
         Err(reason) => reason,
-        Ok(meta) => MetaError::PageSize { found: meta.page_size },
+        Ok(meta) => MetaError::OtherPageSize { expected: 4096, found: meta.page_size },
     };
     Err(Error::NoMeta { first, second })
 }
@@ -103,7 +103,7 @@ impl<R: ReadAt> Reader<R> {
         let metas = Metas::read(&source)?;
         let file_len = source.byte_len().map_err(Error::io("reading the length of the file"))?;
         let geometry = Geometry { page_size: metas.page_size, high_water: metas.live().high_water, file_len };
-        Ok(Reader { source: Window::new(source), metas, geometry })
+        Ok(Reader { source: Window::new(source, file_len), metas, geometry })
     }
 
     /// Both metas.
@@ -121,9 +121,18 @@ impl<R: ReadAt> Reader<R> {
         self.geometry.file_len
     }
 
+    /// Reads the file's first bytes as they are, whatever they hold; gives how many there were.
+    pub(crate) fn read_raw(&self, buf: &mut [u8]) -> Result<usize, Error> {
+        self.source.inner().read_full_at(buf, 0).map_err(Error::io("copying the file"))
+    }
+
     /// Whether no transaction was committed since this reader was opened: then all that was read is one state.
     pub fn is_current(&self) -> Result<bool, Error> {
-        Ok(Metas::read(self.source.inner())?.live() == self.meta())
+        match Metas::read(self.source.inner()) {
+            Ok(metas) => Ok(metas == self.metas),
+            Err(Error::Empty | Error::NoMeta { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The top-level bucket, which holds the others.
@@ -209,6 +218,8 @@ pub struct Cursor<'b, R> {
     /// Pages from the root to the leaf; those behind `depth` are kept for their buffers.
     levels: Vec<Level>,
     depth: usize,
+    /// Pages loaded since the root, overflow included. A sound tree reaches each once, so neither the bytes that are
+    /// read nor those that are kept are more than the file's.
     loads: u64,
 }
 
@@ -325,15 +336,16 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
         if self.depth >= MAX_DEPTH {
             return Err(Error::TooDeep { page });
         }
-        self.loads += 1;
-        if self.loads > reader.geometry.page_count() {
-            return Err(Error::TooManyPages { page });
-        }
         if self.levels.len() == self.depth {
             self.levels.push(Level::default());
         }
         let level = &mut self.levels[self.depth];
-        level.run.load(&reader.source, &reader.geometry, page, Extent::Whole)?;
+        level.run.load_head(&reader.source, &reader.geometry, page)?;
+        self.loads += u64::from(level.run.header.overflow) + 1;
+        if self.loads > reader.geometry.page_count() {
+            return Err(Error::TooManyPages { page });
+        }
+        level.run.load_body(&reader.source, &reader.geometry, Extent::Whole)?;
         level.index = 0;
         self.depth += 1;
         Ok(())

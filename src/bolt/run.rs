@@ -1,5 +1,7 @@
 //! One page with its overflow, read from a source and checked against the file's bounds.
 
+use std::io;
+
 use super::element::{Branch, Leaf, check_extents, table_len};
 use super::error::{Error, PageError};
 use super::layout::{PAGE_HEADER_LEN, PageId, to_usize};
@@ -61,7 +63,7 @@ impl Geometry {
 /// How much of a page to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// Everything.
+    /// Everything that elements point to.
     Whole,
     /// Its first page, and the element table: enough for headers, and for values that need not be looked at.
     Table,
@@ -103,6 +105,18 @@ impl Run {
         page: PageId,
         extent: Extent,
     ) -> Result<(), Error> {
+        self.load_head(source, geometry, page)?;
+        self.load_body(source, geometry, extent)
+    }
+
+    /// Reads the first page of a run and judges its header. Who follows pointers asks here how long the run is, before
+    /// its bytes are read: hostile runs can lie over each other, and a branch can name one of them 65535 times.
+    pub(crate) fn load_head<R: ReadAt + ?Sized>(
+        &mut self,
+        source: &R,
+        geometry: &Geometry,
+        page: PageId,
+    ) -> Result<(), Error> {
         let fail = |error| geometry.error(page, error);
         geometry.check_start(page).map_err(fail)?;
         self.loaded = 0;
@@ -119,16 +133,25 @@ impl Run {
         if kind == PageKind::Branch && header.count == 0 {
             return Err(fail(PageError::EmptyBranch));
         }
-        let wanted = match extent {
-            Extent::Whole => {
-                usize::try_from(run_len).map_err(|_| fail(PageError::Count { count: header.count, run_len }))?
-            }
-            Extent::Table => table,
-        };
-        self.extend(source, geometry, page, wanted)?;
-        check_extents(&self.bytes[..self.loaded], &header, kind, run_len).map_err(fail)?;
         (self.id, self.header, self.kind, self.run_len) = (page, header, kind, run_len);
         Ok(())
+    }
+
+    /// Reads on after [`Run::load_head`], and judges the elements.
+    pub(crate) fn load_body<R: ReadAt + ?Sized>(
+        &mut self,
+        source: &R,
+        geometry: &Geometry,
+        extent: Extent,
+    ) -> Result<(), Error> {
+        self.extend(source, geometry, self.id, table_len(self.header.count))?;
+        let end = check_extents(&self.bytes[..self.loaded], &self.header, self.kind, self.run_len)
+            .map_err(|error| geometry.error(self.id, error))?;
+        match extent {
+            // Not to the end of the run, which in a sparse file can be terabytes away.
+            Extent::Whole => self.extend(source, geometry, self.id, to_usize(end)),
+            Extent::Table => Ok(()),
+        }
     }
 
     /// Reads on until `len` bytes of the run are there.
@@ -143,6 +166,9 @@ impl Run {
             return Ok(());
         }
         if self.bytes.len() < len {
+            // A sparse file can be longer than any memory.
+            let room = self.bytes.try_reserve(len - self.bytes.len());
+            room.map_err(|_| Error::io("making room for a page")(io::ErrorKind::OutOfMemory.into()))?;
             self.bytes.resize(len, 0);
         }
         let at = geometry.offset(page) + self.loaded as u64;

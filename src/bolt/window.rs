@@ -3,16 +3,18 @@
 use std::cell::RefCell;
 use std::io;
 
+use super::layout::to_usize;
 use super::source::ReadAt;
 
 /// First and largest read ahead, in bytes. A jump starts again with the small one.
 const SMALL: usize = 16 << 10;
 const LARGE: usize = 1 << 20;
 
-/// A source behind one buffer of at most 1 MiB.
+/// A source behind one buffer of at most 1 MiB, and no more than the source has.
 #[derive(Debug)]
 pub(crate) struct Window<R> {
     source: R,
+    source_len: u64,
     buffer: RefCell<Buffer>,
 }
 
@@ -25,8 +27,13 @@ struct Buffer {
 }
 
 impl<R: ReadAt> Window<R> {
-    pub(crate) fn new(source: R) -> Window<R> {
-        Window { source, buffer: RefCell::new(Buffer { bytes: Vec::new(), start: 0, len: 0, ahead: SMALL }) }
+    /// `source_len` in bytes; what comes behind is read, but not ahead.
+    pub(crate) fn new(source: R, source_len: u64) -> Window<R> {
+        Window {
+            source,
+            source_len,
+            buffer: RefCell::new(Buffer { bytes: Vec::new(), start: 0, len: 0, ahead: SMALL }),
+        }
     }
 
     pub(crate) fn inner(&self) -> &R {
@@ -43,7 +50,8 @@ impl<R: ReadAt> ReadAt for Window<R> {
         if let Some(read) = buffer.copy(out, offset) {
             return Ok(read);
         }
-        buffer.fill(&self.source, offset, out.len())?;
+        let left = to_usize(self.source_len.saturating_sub(offset));
+        buffer.fill(&self.source, offset, out.len(), left)?;
         Ok(buffer.copy(out, offset).unwrap_or(0))
     }
 
@@ -62,11 +70,12 @@ impl Buffer {
         Some(read)
     }
 
-    fn fill<R: ReadAt>(&mut self, source: &R, offset: u64, wanted: usize) -> io::Result<()> {
+    /// Reads `wanted` bytes, and on while `left` are there.
+    fn fill<R: ReadAt>(&mut self, source: &R, offset: u64, wanted: usize, left: usize) -> io::Result<()> {
         let end = self.start + self.len as u64;
         let forward = offset >= end && offset - end <= self.ahead as u64;
         self.ahead = if forward { (self.ahead * 2).min(LARGE) } else { SMALL };
-        let len = wanted.max(self.ahead);
+        let len = wanted.max(self.ahead.min(left));
         if self.bytes.len() < len {
             self.bytes.resize(len, 0);
         }
@@ -84,7 +93,7 @@ mod tests {
     #[test]
     fn reads_are_those_of_the_source_in_any_order() {
         let bytes: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
-        let window = Window::new(bytes.as_slice());
+        let window = Window::new(bytes.as_slice(), 2_900_000);
         let mut state = 1_u64;
         for _ in 0..2_000 {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
