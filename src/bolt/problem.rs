@@ -14,7 +14,7 @@ pub struct Problem {
     pub page: Option<PageId>,
     /// Pages from the root down to and including that page; empty where no tree leads there.
     pub path: Vec<PageId>,
-    /// Bytes from the start of the file.
+    /// Bytes from the start of the file; none for a page that the file doesn't have.
     pub offset: Option<u64>,
 }
 
@@ -76,7 +76,7 @@ pub enum ProblemKind {
     #[error("the freelist can't be read: {0}")]
     Freelist(PageError),
     /// An id in the freelist that no free page has.
-    #[error("the freelist holds page {id}, which can't be free: pages go from 2 to below {high_water}")]
+    #[error("the freelist holds page {id}: expected pages from 2 to below {high_water}")]
     FreelistBounds {
         /// The id.
         id: PageId,
@@ -106,7 +106,7 @@ pub enum ProblemKind {
         count: u64,
     },
     /// Two trees, or two places of one, lead to a page.
-    #[error("multiple references: the page is reached more than once")]
+    #[error("multiple references: the page is used more than once, by trees or by a tree and the freelist")]
     MultipleReferences,
     /// A page is below itself.
     #[error("the page is reached again from below itself")]
@@ -166,7 +166,7 @@ pub enum ProblemKind {
         error: PageError,
     },
     /// A bucket inside an inline bucket.
-    #[error("element {index}: an inline bucket with a bucket inside, which bolt never writes")]
+    #[error("element {index}: an inline bucket with a bucket inside: bolt never writes that")]
     InlineBucketInside {
         /// Which element of the page.
         index: usize,
@@ -213,6 +213,34 @@ impl ProblemKind {
         }
     }
 
+    /// What it means for op-conductor, where that isn't said already.
+    pub fn meaning(&self) -> Option<&'static str> {
+        Some(match self {
+            ProblemKind::Empty
+            | ProblemKind::NewerMeta { .. }
+            | ProblemKind::OlderMeta { .. }
+            | ProblemKind::MetaHeader { .. } => return None,
+            ProblemKind::NoMeta { .. } => "op-conductor can't open it and does not start",
+            ProblemKind::Truncated { .. } => "op-conductor crashes when it reads what is missing",
+            ProblemKind::Freelist(_) => "op-conductor panics at its start, or writes over pages in use",
+            ProblemKind::FreelistBounds { .. } => "bbolt would write over a meta, or use one page for two things",
+            ProblemKind::AlreadyFreed => "bbolt would use it for two things at once",
+            ProblemKind::FreelistOrder { .. } => "bbolt sorts it when it opens the file",
+            ProblemKind::ReachableFreed => "bbolt writes over it sooner or later",
+            ProblemKind::UnreachableUnfreed { .. } => "space is lost, or a tree has lost entries",
+            ProblemKind::MultipleReferences => "a change through one of them damages the other",
+            ProblemKind::Cycle | ProblemKind::TooDeep => "op-conductor hangs or crashes on the way down",
+            ProblemKind::Page(_) => "what is on and below it is lost, and raft panics when it needs that",
+            ProblemKind::KeyOrder { .. } | ProblemKind::KeyBelowParent { .. } | ProblemKind::KeyAboveNext { .. } => {
+                "searches miss keys that are there, and raft takes their entries for lost"
+            }
+            ProblemKind::EmptyKey { .. } => "bbolt panics when it writes this page",
+            ProblemKind::KeyTooLong { .. } | ProblemKind::ElementFlags { .. } => "no store of raft has such an element",
+            ProblemKind::Bucket { .. } | ProblemKind::InlineBucketInside { .. } => "raft can't read what is in it",
+            ProblemKind::Inline { inner, .. } => return inner.meaning(),
+        })
+    }
+
     /// Whether bbolt goes on with it without harm.
     pub fn is_harmless(&self) -> bool {
         matches!(self, ProblemKind::OlderMeta { .. } | ProblemKind::FreelistOrder { .. })
@@ -225,14 +253,25 @@ impl fmt::Display for Problem {
             write!(f, "page {page}: ")?;
         }
         self.kind.fmt(f)?;
-        if self.path.len() > 1 {
-            let path: Vec<String> = self.path.iter().map(ToString::to_string).collect();
-            write!(f, " (path {})", path.join(" > "))?;
+        if let Some(meaning) = self.kind.meaning() {
+            write!(f, ": {meaning}")?;
         }
-        match self.offset {
-            Some(offset) => write!(f, " (offset {offset:#x})"),
-            None => Ok(()),
+        let path = path_text(&self.path);
+        match (self.path.len() > 1, self.offset) {
+            (true, Some(offset)) => write!(f, " (path {path}, offset {offset:#x})"),
+            (true, None) => write!(f, " (path {path})"),
+            (false, Some(offset)) => write!(f, " (offset {offset:#x})"),
+            (false, None) => Ok(()),
         }
+    }
+}
+
+/// `3 > 7 > 9`; only the ends of a path that no real file has.
+fn path_text(path: &[PageId]) -> String {
+    let text = |pages: &[PageId]| pages.iter().map(ToString::to_string).collect::<Vec<_>>().join(" > ");
+    match path.len() {
+        0..=10 => text(path),
+        len => format!("{} > ... > {}", text(&path[..4]), text(&path[len - 4..])),
     }
 }
 

@@ -96,7 +96,12 @@ impl LogChecker {
             self.add(index, "RAFT-003", Severity::Error, message);
         }
         if index == Index(0) {
-            self.add(index, "RAFT-004", Severity::Error, "an entry at index 0: raft's first index is 1".to_owned());
+            self.add(
+                index,
+                "RAFT-004",
+                Severity::Error,
+                "an entry at index 0: raft takes a log that begins there for empty".to_owned(),
+            );
         }
         let Some((last, term)) = self.summary.last else { return };
         if last.0.checked_add(1) != Some(index.0) {
@@ -195,7 +200,7 @@ pub fn check_stable(stable: &StableState, last: Option<(Index, Term)>) -> Vec<Fi
         _ => {}
     }
     if !stable.other.is_empty() {
-        let message = format!("{} key(s) that raft up to 1.8.0 doesn't have", stable.other.len());
+        let message = format!("{} key(s) that raft up to 1.8.0 doesn't have: it ignores them", stable.other.len());
         add("RAFT-014", Severity::Note, message);
     }
     findings
