@@ -16,10 +16,22 @@ use crate::raft::{AppendedAt, Index, Log, LogType, Term};
 /// Deeper nesting than this is only found in hostile bytes; the real entries have four levels.
 const MAX_DEPTH: usize = 32;
 
+/// Reasons are cut off here.
+const MOST_REASON_CHARS: usize = 200;
+
 fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(MAX_DEPTH);
-    T::deserialize(&mut deserializer).map_err(|error| error.to_string())
+    T::deserialize(&mut deserializer).map_err(|error| shortened(error.to_string()))
+}
+
+/// serde quotes what it finds where it doesn't belong, which may be megabytes.
+fn shortened(mut reason: String) -> String {
+    if let Some((at, _)) = reason.char_indices().nth(MOST_REASON_CHARS) {
+        reason.truncate(at);
+        reason.push_str("...");
+    }
+    reason
 }
 
 /// A Go struct: where each field goes, by position and by name.
