@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::bolt::{self, PageCounts, Reader, TxId};
+use crate::bolt::{self, PageCounts, ReadAt, Reader, TxId};
 use crate::open::open_file;
 use crate::payload::{Head, PayloadChecker, StoredHead, Version};
 use crate::raft::snapshot_store::{self, Snapshots};
@@ -27,6 +27,11 @@ const STATE_FILE: &str = "state.bin";
 const PEEK_LEN: u64 = 4096;
 /// So often a database that changes meanwhile is read again.
 const TRIES: u32 = 10;
+/// A database up to this length, in bytes, is copied to memory when it changed while it was read: copying is much
+/// faster than checking, so it fits between two commits.
+const MOST_COPIED: u64 = 32 << 20;
+/// What to do about a damaged file, said once a file.
+const DAMAGED: &str = "keep a copy of the folder; restore it from a backup of all nodes, or, when the other nodes are sound, remove this one from the cluster and add it again with an empty folder";
 /// A bucket whose pages lead nowhere; the checker, when it runs, tells more.
 const UNREADABLE: &str = "BOLT-025";
 
@@ -361,7 +366,7 @@ fn read_stable(path: &Path, depth: Depth) -> Result<(Store, (StableState, Vec<Fi
 type Pair<'a> = &'a mut dyn FnMut(&[u8], &[u8]);
 
 /// Calls `each` for the pairs of a bucket; gives what stopped it, when that is the file's fault.
-fn each_pair(reader: &Reader<File>, bucket: &[u8], each: Pair<'_>) -> Result<Option<Finding>, bolt::Error> {
+fn each_pair(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<Option<Finding>, bolt::Error> {
     match walk(reader, bucket, each) {
         Ok(()) => Ok(None),
         Err(bolt::Error::NoBucket { name }) => {
@@ -373,13 +378,13 @@ fn each_pair(reader: &Reader<File>, bucket: &[u8], each: Pair<'_>) -> Result<Opt
         }
         Err(error @ bolt::Error::Io { .. }) => Err(error),
         Err(error) => {
-            let message = format!("the bucket can't be read to its end: {error}");
+            let message = format!("the bucket can't be read to its end: {error}: raft panics when it needs the rest");
             Ok(Some(Finding::new(UNREADABLE, Severity::Error, message)))
         }
     }
 }
 
-fn walk(reader: &Reader<File>, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt::Error> {
+fn walk(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt::Error> {
     let bucket = reader.bucket(bucket)?.ok_or_else(|| bolt::Error::NoBucket { name: bucket.to_vec() })?;
     let mut cursor = bucket.cursor();
     while let Some(entry) = cursor.next()? {
@@ -389,7 +394,7 @@ fn walk(reader: &Reader<File>, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt
 }
 
 /// Reads the content of an open database, and what is wrong with it.
-type ReadContent<'a, T> = &'a mut dyn FnMut(&Reader<File>) -> Result<(T, Vec<Finding>), bolt::Error>;
+type ReadContent<'a, T> = &'a mut dyn FnMut(&Reader<Source>) -> Result<(T, Vec<Finding>), bolt::Error>;
 
 /// Opens a database and reads it by `read`, again when it changed meanwhile.
 fn read_store<T: Default>(
@@ -401,18 +406,20 @@ fn read_store<T: Default>(
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
     for attempt in 0..TRIES {
         std::thread::sleep(Duration::from_millis(5) * attempt * attempt);
+        let unreadable = |source| Error::Io { path: path.to_owned(), source };
         let file = match open_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
-            file => file.map_err(|source| Error::Io { path: path.to_owned(), source })?,
+            file => file.map_err(unreadable)?,
         };
-        let file_len = file.metadata().map_err(|source| Error::Io { path: path.to_owned(), source })?.len();
+        let file_len = file.metadata().map_err(unreadable)?.len();
+        let Some(source) = source(file, file_len, attempt).map_err(fail)? else { continue };
         let mut store = Store { file_len: Some(file_len), ..Store::default() };
         let mut findings = Vec::new();
-        let reader = match Reader::open(file) {
+        let reader = match Reader::open(source) {
             Ok(reader) => reader,
             Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => {
                 // Two metas are never bad at once while bbolt writes.
-                let file = open_file(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+                let file = open_file(path).map_err(unreadable)?;
                 findings.extend(structure(&bolt::check(file).map_err(fail)?));
                 return Ok((store, (T::default(), named(findings, &file_name))));
             }
@@ -436,6 +443,47 @@ fn read_store<T: Default>(
     Err(Error::Moving { path: path.to_owned() })
 }
 
+/// Where a database is read from.
+#[derive(Debug)]
+enum Source {
+    File(File),
+    /// One committed state, with a writer's next pages perhaps in the places that it leaves free.
+    Copy(Vec<u8>),
+}
+
+impl ReadAt for Source {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Source::File(file) => ReadAt::read_at(file, buf, offset),
+            Source::Copy(bytes) => bytes.read_at(buf, offset),
+        }
+    }
+
+    fn byte_len(&self) -> io::Result<u64> {
+        match self {
+            Source::File(file) => file.byte_len(),
+            Source::Copy(bytes) => bytes.byte_len(),
+        }
+    }
+}
+
+/// The file itself at first; then, when it isn't long, a copy. None when it changed while it was copied.
+fn source(file: File, file_len: u64, attempt: u32) -> Result<Option<Source>, bolt::Error> {
+    if attempt == 0 || file_len > MOST_COPIED {
+        return Ok(Some(Source::File(file)));
+    }
+    let reader = match Reader::open(file) {
+        Ok(reader) => reader,
+        Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let len = usize::try_from(reader.file_len().min(MOST_COPIED)).unwrap_or_default();
+    let mut bytes = vec![0; len];
+    let read = reader.read_raw(&mut bytes)?;
+    bytes.truncate(read);
+    Ok(reader.is_current()?.then_some(Source::Copy(bytes)))
+}
+
 fn named(findings: Vec<Finding>, file: &str) -> Vec<Finding> {
     findings.into_iter().map(|finding| finding.in_file(file)).collect()
 }
@@ -443,6 +491,9 @@ fn named(findings: Vec<Finding>, file: &str) -> Vec<Finding> {
 /// The checker's problems as findings.
 fn structure(check: &bolt::Check) -> Vec<Finding> {
     let mut findings: Vec<Finding> = check.problems.iter().map(problem).collect();
+    if let Some(first) = findings.iter_mut().find(|finding| finding.severity == Severity::Error) {
+        first.hint = Some(DAMAGED.to_owned());
+    }
     if check.omitted > 0 {
         let message = format!("{} more problems in this file are not shown", check.omitted);
         findings.push(Finding::new("REPORT-001", Severity::Error, message));

@@ -67,7 +67,7 @@ pub fn list(folder: &Path) -> io::Result<Snapshots> {
 
 fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
     if name.ends_with(".tmp") {
-        return Err("left over from a snapshot that was never finished".to_owned());
+        return Err("being made, or left over from a snapshot that was never finished".to_owned());
     }
     let path: PathBuf = folder.join("meta.json");
     let file = open_file(&path).map_err(|error| format!("meta.json: {error}"))?;
