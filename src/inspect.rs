@@ -31,7 +31,7 @@ const TRIES: u32 = 10;
 /// faster than checking, so it fits between two commits.
 const MOST_COPIED: u64 = 32 << 20;
 /// What to do about a damaged file, said once a file.
-const DAMAGED: &str = "keep a copy of the folder; restore it from a backup of all nodes, or, when the other nodes are sound, remove this one from the cluster and add it again with an empty folder";
+const DAMAGED: &str = "keep a copy of the folder; if the other nodes are sound, remove this one from the cluster and add it again with an empty folder, else restore all nodes from one backup";
 /// A bucket whose pages lead nowhere; the checker, when it runs, tells more.
 const UNREADABLE: &str = "BOLT-025";
 

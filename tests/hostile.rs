@@ -191,10 +191,10 @@ fn mutate(bytes: &mut Vec<u8>, page_size: usize, random: &mut SplitMix) {
 fn sound_logs() -> Vec<(usize, Vec<u8>)> {
     vec![
         (4096, log(4096, 2, 100)),
-        (4096, log(4096, 100, 600)),
-        (1024, log(1024, 60, 40)),
-        (1024, log(1024, 300, 8)),
-        (4096, log(4096, 4, 20_000)),
+        (4096, log(4096, 40, 600)),
+        (1024, log(1024, 30, 40)),
+        (1024, log(1024, 200, 8)),
+        (4096, log(4096, 5, 12_000)),
         (1024, include_bytes!("vectors/bolt/nested.db").to_vec()),
     ]
 }
@@ -212,7 +212,7 @@ fn damaged_files_are_judged_without_panic_and_soon() {
         if random.below(8) == 0 {
             log.clone_from(&logs[0].1);
             mutate(&mut stable, 4096, &mut random);
-        } else if random.below(200) == 0 {
+        } else if random.below(500) == 0 {
             log.clone_from(&large);
             mutate(&mut log, 4096, &mut random);
         } else {
@@ -234,21 +234,13 @@ fn damaged_files_are_judged_without_panic_and_soon() {
 }
 
 /// A put transaction on damaged bytes ends with an error or not, but ends; on sound ones it leaves sound ones.
-///
-/// Only where the pages that the meta calls for are there: [`Db::open`] doesn't look.
 fn put_into(bytes: Vec<u8>) {
-    let Ok(found) = check(bytes.as_slice()) else { return };
-    if found.pages.total.saturating_mul(found.pages.page_size as u64) > bytes.len() as u64 {
-        return;
-    }
+    let was_sound = check(bytes.as_slice()).is_ok_and(|found| found.problems.is_empty());
     let Ok(mut db) = Db::open(bytes) else { return };
-    if db.meta().txid.0 == u64::MAX {
-        return;
-    }
     let Ok(mut tx) = db.begin() else { return };
     if tx.put(LOGS_BUCKET, &77_u64.to_be_bytes(), b"value").is_ok() && tx.commit().is_ok() {
         let after = check(db.into_storage().as_slice()).unwrap();
-        assert!(!found.problems.is_empty() || after.problems.is_empty(), "{:?}", after.problems);
+        assert!(!was_sound || after.problems.is_empty(), "{:?}", after.problems);
     }
 }
 
@@ -487,7 +479,7 @@ fn swollen_logs() -> Vec<(&'static str, Vec<u8>)> {
 fn small_files_take_no_more_than_64_mib() {
     for (name, log) in swollen_logs() {
         let folder = folder(&log, &stable());
-        for verb in ["info", "verify"] {
+        for verb in ["info", "info --format json", "verify"] {
             let status = limited(64 << 10, verb, folder.path());
             assert!(matches!(status, Some(0 | 1)), "{name}: {verb} ended with {status:?}");
         }

@@ -13,7 +13,7 @@ use super::{Outcome, answer};
 use op_conductor_init::inspect::{Depth, Node, state_folders};
 use op_conductor_init::payload::{Head, Release, StoredHead};
 use op_conductor_init::raft::codec::decode_configuration;
-use op_conductor_init::raft::{Log, LogType, Suffrage};
+use op_conductor_init::raft::{ConfigurationAt, Log, LogType, Server, Suffrage};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -43,6 +43,9 @@ pub(super) struct Options {
     #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
     format: Format,
 }
+
+/// More members than any cluster has.
+const MOST_MEMBERS: usize = 10_000;
 
 /// An entry of the list.
 #[derive(Debug, serde::Serialize)]
@@ -190,11 +193,14 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
     }
     if let Some(latest) = node.latest_configuration() {
         _ = writeln!(text, "\nMembers, by the latest configuration (entry {}):", latest.index);
-        let servers = latest.configuration.servers.iter();
+        let (servers, omitted) = members(&latest);
         text += &table(
             &["ID", "ADDRESS", "SUFFRAGE"],
-            servers.map(|server| vec![server.id.clone(), server.address.clone(), server.suffrage.to_string()]),
+            servers.iter().map(|server| vec![server.id.clone(), server.address.clone(), server.suffrage.to_string()]),
         );
+        if omitted > 0 {
+            _ = writeln!(text, "  and {omitted} more");
+        }
     }
     if !rows.is_empty() {
         let of = if (rows.len() as u64) < node.log.count {
@@ -247,6 +253,22 @@ fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
     text
 }
 
+/// The members to show, and how many are left out: a damaged entry can have one a byte.
+fn members(at: &ConfigurationAt) -> (&[Server], usize) {
+    let servers = &at.configuration.servers;
+    let shown = servers.len().min(MOST_MEMBERS);
+    (&servers[..shown], servers.len() - shown)
+}
+
+fn configuration_json(at: &ConfigurationAt) -> Value {
+    let (servers, omitted) = members(at);
+    let mut value = json!({"index": at.index, "servers": servers});
+    if omitted > 0 {
+        value["servers_omitted"] = json!(omitted);
+    }
+    value
+}
+
 fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
     let latest = node.latest_configuration();
     let by_type = node.log.by_type.iter().map(|(kind, count)| (LogType::from_byte(*kind).to_string(), json!(count)));
@@ -263,7 +285,7 @@ fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
         "entry_count": node.log.count,
         "entries_by_type": by_type.collect::<serde_json::Map<_, _>>(),
         "unsafe_head": node.head,
-        "configuration": latest.map(|at| json!({"index": at.index, "servers": at.configuration.servers})),
+        "configuration": latest.map(|at| configuration_json(&at)),
         "campaign": node.campaign(),
         "snapshots": node.snapshots.listed.iter().map(snapshot).collect::<Vec<_>>(),
         "log_store": store(&node.log_store),
