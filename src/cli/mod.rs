@@ -114,15 +114,40 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 
 /// Writes the answer to stdout.
 fn answer(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    match io::stdout().lock().write_all(printable(text).as_bytes()) {
         // `| head` has had enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| Failure::unable(anyhow::Error::new(error).context("writing to stdout"))),
     }
 }
 
+/// Text in which names that come from files can't move the cursor: control characters are escaped, but for line ends.
+fn printable(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' => vec![c],
+        c if c.is_control() => c.escape_default().collect(),
+        c => vec![c],
+    };
+    text.chars().flat_map(shown).collect()
+}
+
 /// Writes a line of talk to stderr.
 fn talk(line: impl std::fmt::Display) {
     // Nobody is left to be told that stderr is gone.
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable(&line.to_string()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_files_cannot_move_the_cursor() {
+        assert_eq!(printable("a\x1b[2Jb\r\nc\u{9b}ü"), "a\\u{1b}[2Jb\\r\nc\\u{9b}ü");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }
