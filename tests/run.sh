@@ -3,6 +3,8 @@
 # docker.io, iptables and Go from apt, and dockerd in the background. Elsewhere it says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Nothing here asks anything, and standard input may be closed.
+exec </dev/null
 
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=1
 LABEL=op-conductor-init.cluster
@@ -58,7 +60,8 @@ need_cc() {
 }
 
 need_rust() {
-    command -v cargo >/dev/null || missing "Rust" "install it with rustup; rust-toolchain.toml says which"
+    command -v cargo >/dev/null || missing "Rust" "install it with rustup (https://rustup.rs)"
+    cargo --version >/dev/null || missing "the Rust of rust-toolchain.toml" "rustup toolchain install"
     cargo fmt --version >/dev/null 2>&1 || missing "rustfmt" "rustup component add rustfmt"
     cargo clippy --version >/dev/null 2>&1 || missing "clippy" "rustup component add clippy"
 }
@@ -68,9 +71,8 @@ need_go() {
         apt golang-go
     fi
     command -v go >/dev/null || missing "Go 1.25 or newer, for the oracle" "install it and put it on the PATH"
-    local minor
-    minor=$(go env GOVERSION | sed -E 's/^go1\.([0-9]+).*/\1/')
-    [ "$minor" -ge 25 ] || missing "Go 1.25 or newer, for the oracle" "found $(go env GOVERSION)"
+    # From 1.21 on, an older Go fetches the one that go.mod asks for, unless GOTOOLCHAIN forbids it.
+    (cd oracle && go version) || missing "Go 1.25 or newer, for the oracle" "found $(GOTOOLCHAIN=local go version)"
 }
 
 # A client that can talk to the daemon: one that came with the daemon is preferred.
@@ -85,9 +87,11 @@ docker_answers() {
 
 need_docker() {
     docker_answers && return
-    if ! command -v dockerd >/dev/null; then
+    if ! command -v docker >/dev/null || ! command -v dockerd >/dev/null; then
         is_debian_root || missing "a Docker daemon" "install Docker and start it, or set DOCKER_HOST"
         apt docker.io iptables
+        # From Debian 13 on the client is a package of its own.
+        command -v docker >/dev/null || apt docker-cli
     fi
     docker_answers && return
     [ "$(id -u)" = 0 ] || missing "a Docker daemon" "start it, or set DOCKER_HOST"
@@ -118,24 +122,33 @@ nothing_left() {
 
 go_checks() {
     local unformatted
-    unformatted=$(gofmt -l oracle)
+    unformatted=$("$(go env GOROOT)/bin/gofmt" -l oracle)
     [ -z "$unformatted" ] || { echo "gofmt: $unformatted" >&2; return 1; }
-    (cd oracle && go vet . && go vet -modfile=versions/raft-1.6.1.mod -tags=boltv1 . && go test .)
+    (
+        cd oracle
+        go vet .
+        go vet -modfile=versions/raft-1.6.1.mod -tags=boltv1 .
+        go vet -modfile=versions/raft-1.7.1.mod .
+        go vet -modfile=versions/raft-1.8.0.mod .
+        go test .
+    )
     (cd oracle/op-conductor/v1.19.0 && go vet ./... && go test ./...)
 }
 
 # The committed vectors are what the oracle makes.
 vectors() {
-    oracle/vectors.sh
-    git diff --exit-code -- tests/vectors
+    mkdir "$SCRATCH/payload"
+    oracle/vectors.sh "$SCRATCH/payload"
+    diff -r --exclude README.md tests/vectors/payload "$SCRATCH/payload"
 }
 
-# The first of the README's two commands, and verify on what it wrote.
+# The first of the README's two commands as it stands there, and verify on what it wrote.
 main_job() {
-    local run="cargo run --quiet --release --"
-    $run generate --nodes seq-1:50050,seq-2:50050,seq-3:50050 --server-ids sequencer-1,sequencer-2,sequencer-3 \
-        --initial-leader sequencer-1 --output-dir "$SCRATCH/raft-state" >/dev/null
-    $run verify --state-dir "$SCRATCH/raft-state"
+    local command
+    command=$(sed -n '/^cargo run --release -- generate/,/^```/p' README.md | sed '/^```/,$d')
+    [ -n "$command" ] || { echo "README.md has no command that generates" >&2; return 1; }
+    OP_CONDUCTOR_INIT_OUTPUT_DIR="$SCRATCH/raft-state" bash -c "$command" >/dev/null
+    cargo run --quiet --release -- verify --state-dir "$SCRATCH/raft-state"
 }
 
 step "what is needed: Rust, a C linker" need_rust
