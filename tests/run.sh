@@ -105,19 +105,29 @@ need_docker() {
     missing "a Docker daemon" "dockerd was started, but does not answer (its last lines are above)"
 }
 
-# What an interrupted run may have left.
+# Containers and networks of runs that were interrupted, a kind and an id a line. Their names begin with the number of the
+# test's process, so those of another run that goes on are left alone.
+left_over() {
+    {
+        docker ps --all --filter "label=$LABEL" --format "{{.Label \"$LABEL\"}} container {{.ID}}"
+        docker network ls --filter "name=$NETWORKS" --format '{{.Name}} network {{.ID}}'
+    } | while read -r name kind id; do
+        name=${name#oci}
+        kill -0 "${name%%-*}" 2>/dev/null || echo "$kind $id"
+    done
+}
+
 sweep() {
-    local left
-    left=$(docker ps -aq --filter "label=$LABEL")
-    [ -z "$left" ] || docker rm -f $left >/dev/null
-    left=$(docker network ls -q --filter "name=$NETWORKS")
-    [ -z "$left" ] || docker network rm $left >/dev/null
+    left_over | while read -r kind id; do
+        # Containers come first: a network with one on it stays.
+        if [ "$kind" = container ]; then docker rm --force "$id"; else docker network rm "$id"; fi >/dev/null
+    done
 }
 
 nothing_left() {
     local left
-    left=$(docker ps -aq --filter "label=$LABEL"; docker network ls -q --filter "name=$NETWORKS")
-    [ -z "$left" ] || { echo "containers or networks are left: $left" >&2; return 1; }
+    left=$(left_over)
+    [ -z "$left" ] || { echo "left in Docker: $left" >&2; return 1; }
 }
 
 go_checks() {
