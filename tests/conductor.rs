@@ -7,14 +7,13 @@ mod common;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{SplitMix, nothing_left};
-use op_conductor_init::gate::{ChainHead, Conductors, docker_answers};
+use op_conductor_init::gate::{ChainHead, Conductors, Image, Release, Site, Target, docker_answers};
 use op_conductor_init::inspect::{Depth, Node};
-use op_conductor_init::payload::Head;
+use op_conductor_init::payload::{Envelope, Head};
+use op_conductor_init::raft::Index;
 use op_conductor_init::report::Severity;
 use op_conductor_init::verify::verify;
 use tempfile::TempDir;
@@ -22,8 +21,6 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 
 static SLOTS: Semaphore = Semaphore::const_new(2);
-static NEXT: AtomicU64 = AtomicU64::new(0);
-static RUN: LazyLock<String> = LazyLock::new(|| format!("oci{}-c", std::process::id()));
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -36,11 +33,12 @@ struct Case {
     /// The seeded block; none is a state without a head.
     payload: Option<&'static str>,
     chain: ChainHead,
+    flags: &'static [&'static str],
 }
 
 impl Case {
     const fn of(release: &'static str) -> Case {
-        Case { release, n: 3, leader: 2, payload: Some("v3"), chain: ChainHead::Seeded }
+        Case { release, n: 3, leader: 2, payload: Some("v3"), chain: ChainHead::Seeded, flags: &[] }
     }
 
     fn ids(self) -> Vec<String> {
@@ -63,6 +61,7 @@ impl Case {
 
 struct Running {
     conductors: Conductors,
+    release: Release,
     case: Case,
     folder: TempDir,
     name: String,
@@ -74,10 +73,14 @@ impl Running {
     async fn generate(case: Case) -> Running {
         let slot = SLOTS.acquire().await.unwrap();
         docker_answers().await.unwrap_or_else(|reason| panic!("{reason}"));
-        let name = format!("{}{}", *RUN, NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut conductors = Conductors::new(&name);
+        let site = Site::create().await.unwrap();
+        let name = site.name().to_owned();
+        let target: Target = format!("op-conductor:{}", case.release).parse().unwrap();
+        let release = Release::of(Image::of(&target, &|_| ()).await.unwrap(), &site).await.unwrap();
+        let stub = Image::stub(&|_| ()).await.unwrap();
+        let mut conductors = Conductors::new(site);
         let folder = tempfile::tempdir().unwrap();
-        let addresses: Vec<String> = case.ids().iter().map(|id| conductors.address(id)).collect();
+        let addresses: Vec<String> = case.ids().iter().map(|id| Conductors::address(id)).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_op-conductor-init"));
         command.args(["generate", "--nodes", &addresses.join(","), "--server-ids", &case.ids().join(",")]);
         command.args(["--initial-leader", &case.leader_id(), "--output-dir", folder.path().to_str().unwrap()]);
@@ -88,14 +91,14 @@ impl Running {
         assert!(output.status.success(), "generate: {}", String::from_utf8_lossy(&output.stderr));
         let payload = std::fs::read(case.file()).unwrap();
         for id in case.ids() {
-            conductors.start_stub(&id, &payload, case.chain).await.unwrap();
+            conductors.start_stub(&stub, &id, &payload, case.chain).await.unwrap();
         }
-        Running { conductors, case, folder, name, _slot: slot }
+        Running { conductors, release, case, folder, name, _slot: slot }
     }
 
     async fn start(&mut self, id: &str) {
         let folder = self.folder.path().join(id);
-        let started = self.conductors.start(self.case.release, id, &folder).await;
+        let started = self.conductors.start(&self.release, id, &folder, self.case.flags).await;
         self.or_logs(started).await;
     }
 
@@ -122,15 +125,16 @@ impl Running {
         let leads = self.conductors.wait_for_leader(PATIENCE).await;
         self.or_logs(leads).await;
         let campaigns = self.or_logs(self.conductors.campaigns().await).await;
-        let before = campaigns.iter().position(|(.., leads)| *leads).unwrap();
+        let before = campaigns.iter().position(|campaign| campaign.leads).unwrap();
         let named = self.case.leader_id();
-        assert!(campaigns[..=before].iter().all(|(_, id, _)| *id == named), "{campaigns:?}");
+        assert!(campaigns[..=before].iter().all(|campaign| campaign.node == named), "{campaigns:?}");
     }
 
     /// The sequencer of the named node was started on the seeded block, and nobody else's.
     async fn sequences(&self) {
         self.named_leads_first().await;
         let started = self.or_logs(self.conductors.wait_for_sequencing(PATIENCE).await).await;
+        let started: Vec<_> = started.into_iter().map(|started| (started.node, started.hash)).collect();
         assert_eq!(started, [(self.case.leader_id(), self.case.head().hash.to_string())]);
     }
 
@@ -219,24 +223,82 @@ async fn five_nodes_with_a_late_leader_and_one_absent_sequence() {
     running.end().await;
 }
 
-/// What op-conductor leaves behind is read by info's reader and passes verify.
-#[tokio::test(flavor = "multi_thread")]
-async fn state_that_has_run_passes_verify() {
-    let running = Running::start_all(Case::of("v1.19.0")).await;
-    running.sequences().await;
-    sleep(Duration::from_secs(2)).await;
+/// The state that the nodes left, each read as info reads it; verify finds nothing worth a warning.
+async fn left_behind(running: &Running) -> Vec<Node> {
     let folder = tempfile::tempdir().unwrap();
     for id in running.case.ids() {
         let to = folder.path().join(&id);
         std::fs::create_dir(&to).unwrap();
         let copied = running.conductors.copy_out(&id, &to).await;
         running.or_logs(copied).await;
-        let node = Node::read(&to, Depth::Content, &mut |_| {}).unwrap();
-        assert!(node.has_run() && node.campaign().will, "{id}: all are voters now");
-        assert_eq!(node.head.unwrap().head, running.case.head());
     }
     let report = verify(folder.path(), None).unwrap();
     let bad: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
     assert!(bad.is_empty(), "{bad:?}");
+    let read = |id: &String| Node::read(&folder.path().join(id), Depth::Content, &mut |_| {}).unwrap();
+    running.case.ids().iter().map(read).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_has_run_passes_verify() {
+    let running = Running::start_all(Case::of("v1.19.0")).await;
+    running.sequences().await;
+    sleep(Duration::from_secs(2)).await;
+    for node in left_behind(&running).await {
+        assert!(node.has_run() && node.campaign().will, "{}: all are voters now", node.id);
+        assert_eq!(node.head.unwrap().head, running.case.head());
+    }
     running.end().await;
+}
+
+/// Fifty blocks later, with snapshots taken and the log cut, the state is still sound, and the cluster goes on with it.
+async fn goes_on_after_fifty_blocks_and_a_snapshot(release: &'static str) {
+    let flags = &["--raft.snapshot-interval=1s", "--raft.snapshot-threshold=8", "--raft.trailing-logs=8"];
+    let mut running = Running::start_all(Case { flags, ..Case::of(release) }).await;
+    running.sequences().await;
+    let leader = running.case.leader_id();
+    let mut block = Envelope::decode(&std::fs::read(running.case.file()).unwrap()).unwrap();
+    for _ in 0..50 {
+        block = block.child().unwrap();
+        let params = serde_json::json!([block.to_json().unwrap()]);
+        let committed = running.conductors.call(&leader, "conductor_commitUnsafePayload", &params).await;
+        running.or_logs(committed).await;
+    }
+    // A check is due after one to two intervals.
+    sleep(Duration::from_secs(3)).await;
+    running.conductors.stop_all().await.unwrap();
+    for node in left_behind(&running).await {
+        assert!(
+            !node.snapshots.listed.is_empty() && node.log.first.unwrap().0 > Index(1),
+            "{}: {:?}",
+            node.id,
+            node.log
+        );
+        assert_eq!(node.head.unwrap().head, block.head(), "{}", node.id);
+    }
+    let stub = Image::stub(&|_| ()).await.unwrap();
+    for id in running.case.ids() {
+        running.conductors.replace_stub(&stub, &id, &block.encode(), ChainHead::Seeded).await.unwrap();
+    }
+    running.conductors.start_all().await.unwrap();
+    let again = async {
+        loop {
+            let active = running.conductors.active().await.unwrap();
+            let last = running.conductors.campaigns().await.unwrap().into_iter().rfind(|campaign| campaign.leads);
+            if active == [last.unwrap().node] {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    running.or_logs(tokio::time::timeout(PATIENCE, again).await).await;
+    let hash = running.conductors.sequencing().await.unwrap().pop().unwrap().hash;
+    assert_eq!(hash, block.head().hash.to_string());
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_with_a_snapshot_goes_on() {
+    goes_on_after_fifty_blocks_and_a_snapshot("v1.19.0").await;
+    goes_on_after_fifty_blocks_and_a_snapshot("v1.9.3").await;
 }

@@ -14,12 +14,10 @@ mod common;
 use std::future::Future;
 use std::path::Path;
 use std::process::Command;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{SplitMix, hex, nothing_left};
-use op_conductor_init::gate::{Cluster, Event, RaftImage, What, docker_answers};
+use op_conductor_init::gate::{Cluster, Event, Image, Site, Target, What, docker_answers};
 use op_conductor_init::raft::{Server, Suffrage};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -28,9 +26,6 @@ use tokio::time::sleep;
 
 /// Clusters at a time: more only wait for each other on two cores.
 static SLOTS: Semaphore = Semaphore::const_new(4);
-/// Tells the clusters of one run from those of another, and from each other.
-static NEXT: AtomicU64 = AtomicU64::new(0);
-static RUN: LazyLock<String> = LazyLock::new(|| format!("oci{}", std::process::id()));
 
 /// raft's own timeouts are 1 to 2 s each; a machine under load gets more.
 const ELECTION: Duration = Duration::from_secs(30);
@@ -41,12 +36,13 @@ struct Case {
     leader: usize,
     nonvoters: usize,
     flags: Vec<&'static str>,
-    image: RaftImage,
+    /// Version of hashicorp/raft.
+    raft: &'static str,
 }
 
 impl Case {
     fn of(n: usize, leader: usize) -> Case {
-        Case { n, leader, nonvoters: 0, flags: Vec::new(), image: RaftImage { version: "1.7.3".to_owned() } }
+        Case { n, leader, nonvoters: 0, flags: Vec::new(), raft: "1.7.3" }
     }
 
     fn id(number: usize) -> String {
@@ -65,6 +61,7 @@ impl Case {
 /// A generated cluster with some of its nodes running.
 struct Running {
     cluster: Cluster,
+    image: Image,
     case: Case,
     folder: TempDir,
     name: String,
@@ -76,10 +73,12 @@ impl Running {
     async fn generate(case: Case) -> Running {
         let slot = SLOTS.acquire().await.unwrap();
         docker_answers().await.unwrap_or_else(|reason| panic!("{reason}"));
-        let name = format!("{}-{}", *RUN, NEXT.fetch_add(1, Ordering::Relaxed));
-        let cluster = Cluster::new(&name);
+        let image = Image::of(&Target::Raft(case.raft), &|_| ()).await.unwrap();
+        let site = Site::create().await.unwrap();
+        let name = site.name().to_owned();
+        let cluster = Cluster::new(site);
         let folder = tempfile::tempdir().unwrap();
-        let addresses: Vec<String> = case.ids().iter().map(|id| cluster.address(id)).collect();
+        let addresses: Vec<String> = case.ids().iter().map(|id| Cluster::address(id)).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_op-conductor-init"));
         command.args(["generate", "--nodes", &addresses.join(","), "--server-ids", &case.ids().join(",")]);
         command.args(["--initial-leader", &case.leader_id(), "--output-dir", folder.path().to_str().unwrap()]);
@@ -87,7 +86,7 @@ impl Running {
         command.args(["--nonvoters", &nonvoters.join(",")]).args(&case.flags);
         let output = command.output().unwrap();
         assert!(output.status.success(), "generate: {}", String::from_utf8_lossy(&output.stderr));
-        Running { cluster, case, folder, name, _slot: slot }
+        Running { cluster, image, case, folder, name, _slot: slot }
     }
 
     /// Generates and starts all nodes, in an order that `seed` shuffles.
@@ -108,8 +107,7 @@ impl Running {
     }
 
     async fn start_on(&mut self, id: &str, folder: &Path, flags: &[&str]) {
-        let image = self.case.image.clone();
-        let started = self.cluster.start(&image, id, folder, flags).await;
+        let started = self.cluster.start(&self.image, id, folder, flags).await;
         self.or_logs(started).await;
     }
 
@@ -148,7 +146,7 @@ impl Running {
         let server = |(number, id): (usize, &String)| Server {
             suffrage: if number < self.case.n { Suffrage::Voter } else { Suffrage::Nonvoter },
             id: id.clone(),
-            address: self.cluster.address(id),
+            address: Cluster::address(id),
         };
         let members: Vec<Server> = self.case.ids().iter().enumerate().map(server).collect();
         let agreed = |events: &[Event]| {
@@ -223,9 +221,8 @@ async fn three_nodes_elect_the_named_leader_twenty_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_raft_version_elects_the_named_leader() {
-    let version = |version: &str| RaftImage { version: version.to_owned() };
-    let case = |(number, image)| elects(Case { image, ..Case::of(3, 1 + number % 3) }, number as u64);
-    all(["1.6.1", "1.7.1", "1.8.0"].map(version).into_iter().enumerate().map(case)).await;
+    let case = |(number, raft)| elects(Case { raft, ..Case::of(3, 1 + number % 3) }, number as u64);
+    all(["1.6.1", "1.7.1", "1.8.0"].into_iter().enumerate().map(case)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

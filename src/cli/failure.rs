@@ -24,6 +24,13 @@ impl Failure {
         Failure { exit_code: UNABLE, error: error.into(), hint: None }
     }
 
+    /// Ended by a signal, as shells count it: 128 and its number.
+    #[cfg(feature = "gate")]
+    pub(crate) fn interrupted(by: &str, signal: i32) -> Failure {
+        let exit_code = u8::try_from(signal).map_or(UNABLE, |signal| signal.saturating_add(128));
+        Failure { exit_code, error: anyhow::anyhow!("interrupted by {by}; what was started is removed"), hint: None }
+    }
+
     pub(crate) fn with_hint(self, hint: Option<impl Into<String>>) -> Failure {
         Failure { hint: hint.map(Into::into), ..self }
     }

@@ -1,6 +1,8 @@
 //! The command line: one file a verb, each with its options, its help and a short run.
 
 mod failure;
+#[cfg(feature = "gate")]
+mod gate;
 mod generate;
 #[cfg(feature = "payload")]
 mod head;
@@ -54,6 +56,15 @@ enum Verb {
     Generate(Box<generate::Generate>),
     Info(info::Options),
     Verify(verify::Options),
+    #[cfg(feature = "gate")]
+    Gate(Box<gate::Gate>),
+    /// Boot a cluster's state on real op-conductor or raft, in containers
+    #[cfg(not(feature = "gate"))]
+    #[command(disable_help_flag = true)]
+    Gate {
+        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        _ignored: Vec<OsString>,
+    },
 }
 
 /// How a command that did its work ended.
@@ -89,11 +100,17 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let (Command::Verb(verb) | Command::Raft { verb }) = cli.command;
-    let result = match verb {
-        Verb::Generate(generate) => generate.run().map(|()| Outcome::Fine),
-        Verb::Info(info) => info.run(),
-        Verb::Verify(verify) => verify.run(),
-    };
+    let result =
+        match verb {
+            Verb::Generate(generate) => generate.run().map(|()| Outcome::Fine),
+            Verb::Info(info) => info.run(),
+            Verb::Verify(verify) => verify.run(),
+            #[cfg(feature = "gate")]
+            Verb::Gate(gate) => gate.run(),
+            #[cfg(not(feature = "gate"))]
+            Verb::Gate { .. } => Err(Failure::unable(anyhow::anyhow!("this build has no gate"))
+                .with_hint(Some("build it with --features gate"))),
+        };
     match result {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::from(failure::REFUSED),

@@ -1,23 +1,29 @@
 //! Unmodified op-conductor, each with a stub that plays its op-node and execution client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use testcontainers::core::{IntoContainerPort, WaitFor};
+use serde_json::{Value, json};
+use testcontainers::core::WaitFor;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 use tokio::time::{Instant, sleep};
 
-use super::cluster::{POLL, RAFT_PORT, container, logs_of, no_node};
-use super::{Error, http};
-use crate::state_dir::{LOG_FILE, STABLE_FILE};
+use super::cluster::{POLL, RAFT_PORT};
+use super::container::{Container, Launch};
+use super::fleet::{Campaign, DATA, Fleet, NodeLaunch, no_node};
+use super::image::Image;
+use super::site::Site;
+use super::{Error, LABEL};
 
 const RPC_PORT: u16 = 8545;
-const DATA: &str = "/data";
+/// A program that only prints its help ends within this time.
+const HELP_TIMEOUT: Duration = Duration::from_secs(30);
 /// The least that op-conductor accepts as a rollup configuration.
 const ROLLUP: &[u8] = include_bytes!("../../oracle/op-conductor/rollup.json");
+const ROLLUP_PATH: &str = "/rollup.json";
 
 /// Where the stub's chain stands, seen from the seeded block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,114 +59,239 @@ pub struct Call {
     pub result: Option<String>,
 }
 
+impl Call {
+    /// Whether it started the sequencer.
+    fn starts(&self) -> bool {
+        self.event == "admin_startSequencer" && self.result.as_deref() == Some("ok")
+    }
+}
+
+/// A sequencer that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Id of the node.
+    pub node: String,
+    /// When.
+    pub time: jiff::Timestamp,
+    /// On which block.
+    pub hash: String,
+}
+
+/// An op-conductor that can be started, and the flags that it knows.
+#[derive(Debug, Clone)]
+pub struct Release {
+    image: Image,
+    flags: BTreeSet<String>,
+}
+
+impl Release {
+    /// Asks the image for its `--help`: an unknown flag is fatal, and releases differ in them.
+    pub async fn of(image: Image, site: &Site) -> Result<Release, Error> {
+        let command = image.prefix.iter().cloned().chain(["--help".to_owned()]).collect();
+        let launch = Launch { image: image.name.clone(), command, host: "help".to_owned(), port: RPC_PORT };
+        let container = Container::create(site, "help", launch).await?;
+        container.start().await?;
+        let end = Instant::now() + HELP_TIMEOUT;
+        while container.exit_code().await?.is_none() && Instant::now() < end {
+            sleep(POLL).await;
+        }
+        let lines = container.lines().await?;
+        container.remove().await?;
+        let flags: BTreeSet<String> = lines.iter().flatten().flat_map(|(_, line)| flags_in(line)).collect();
+        if flags.contains("raft.server.id") {
+            Ok(Release { image, flags })
+        } else {
+            let reason = "its --help has no --raft.server.id: it is no op-conductor".to_owned();
+            Err(Error::NoImage { image: image.name, reason })
+        }
+    }
+
+    /// Arguments of node `id`, those that this release knows.
+    fn arguments(&self, id: &str, (host, port): (&str, u16), stub: &str, more: &[&str]) -> Vec<String> {
+        // Without --consensus.advertised, it listens on all addresses and advertises --consensus.addr.
+        let advertises = self.flags.contains("consensus.advertised");
+        let wanted = [
+            ("consensus.addr", if advertises { "0.0.0.0" } else { host }.to_owned()),
+            ("consensus.advertised", format!("{host}:{port}")),
+            ("consensus.port", port.to_string()),
+            ("raft.server.id", id.to_owned()),
+            ("raft.storage.dir", DATA.to_owned()),
+            ("raft.bootstrap", "false".to_owned()),
+            ("node.rpc", stub.to_owned()),
+            ("execution.rpc", stub.to_owned()),
+            ("rpc.addr", "0.0.0.0".to_owned()),
+            ("rpc.port", RPC_PORT.to_string()),
+            ("rollup.config", ROLLUP_PATH.to_owned()),
+            ("healthcheck.interval", "1".to_owned()),
+            ("healthcheck.unsafe-interval", "10".to_owned()),
+            ("healthcheck.min-peer-count", "1".to_owned()),
+            ("log.level", "DEBUG".to_owned()),
+            ("log.format", "logfmt".to_owned()),
+        ];
+        let known = wanted.into_iter().filter(|(flag, _)| self.flags.contains(*flag));
+        known.map(|(flag, value)| format!("--{flag}={value}")).chain(more.iter().map(ToString::to_string)).collect()
+    }
+}
+
+/// The flags that a line of help tells of, without their dashes.
+fn flags_in(line: &str) -> impl Iterator<Item = String> + '_ {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    line.split([' ', '\t', ',', '[', '(']).filter_map(move |word| {
+        let name = word.strip_prefix("--")?;
+        let name = &name[..name.find(|c| !is_part(c)).unwrap_or(name.len())];
+        (!name.is_empty()).then(|| name.to_owned())
+    })
+}
+
 /// op-conductors that can reach each other, and their stubs.
 #[derive(Debug)]
 pub struct Conductors {
-    name: String,
-    nodes: BTreeMap<String, ContainerAsync<GenericImage>>,
-    stubs: BTreeMap<String, ContainerAsync<GenericImage>>,
+    stubs: BTreeMap<String, Stub>,
+    fleet: Fleet,
+}
+
+#[derive(Debug)]
+struct Stub {
+    /// Name by which its op-conductor reaches it.
+    host: String,
+    container: ContainerAsync<GenericImage>,
 }
 
 impl Conductors {
-    /// A cluster without nodes. Its name must be unique among all that run.
-    pub fn new(name: &str) -> Conductors {
-        Conductors { name: name.to_owned(), nodes: BTreeMap::new(), stubs: BTreeMap::new() }
+    /// A cluster without nodes.
+    pub fn new(site: Site) -> Conductors {
+        Conductors { stubs: BTreeMap::new(), fleet: Fleet::new(site) }
     }
 
-    /// Address of a node's raft transport.
-    pub fn address(&self, id: &str) -> String {
-        format!("{}-{id}:{RAFT_PORT}", self.name)
+    /// The network.
+    pub fn site(&self) -> &Site {
+        self.fleet.site()
+    }
+
+    pub(super) fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     /// Starts the stub of node `id`; `payload` is the envelope that its chain is built around.
-    pub async fn start_stub(&mut self, id: &str, payload: &[u8], head: ChainHead) -> Result<(), Error> {
+    pub async fn start_stub(&mut self, image: &Image, id: &str, payload: &[u8], head: ChainHead) -> Result<(), Error> {
+        let host = format!("{}-stub-{}", self.fleet.site().name(), self.stubs.len() + 1);
+        self.start_stub_at(image, id, host, payload, head).await
+    }
+
+    async fn start_stub_at(
+        &mut self,
+        image: &Image,
+        id: &str,
+        host: String,
+        payload: &[u8],
+        head: ChainHead,
+    ) -> Result<(), Error> {
         let listen = format!("0.0.0.0:{RPC_PORT}");
-        let image = GenericImage::new("op-conductor-init/stub", "latest")
-            .with_wait_for(WaitFor::message_on_stdout("\"started\""));
-        let stub = container(image, &self.name, &self.stub_host(id))
+        let (name, tag) = image.name.rsplit_once(':').unwrap_or((&image.name, "latest"));
+        let site = self.fleet.site().name().to_owned();
+        let container = GenericImage::new(name, tag)
+            .with_wait_for(WaitFor::message_on_stdout("\"started\""))
+            .with_container_name(&host)
+            .with_network(&site)
+            .with_label(LABEL, &site)
             .with_cmd(["--addr", &listen, "--head-file", "/head.ssz", "--head", head.flag()])
             .with_copy_to("/head.ssz", payload.to_vec())
             .start()
             .await?;
-        self.stubs.insert(id.to_owned(), stub);
+        self.stubs.insert(id.to_owned(), Stub { host, container });
         Ok(())
     }
 
-    /// Starts op-conductor `release` as node `id` on a copy of the state in `folder`.
-    pub async fn start(&mut self, release: &str, id: &str, folder: &Path) -> Result<(), Error> {
-        let stub = format!("http://{}:{RPC_PORT}", self.stub_host(id));
-        let host = format!("{}-{id}", self.name);
-        let mut flags = vec![
-            format!("--consensus.port={RAFT_PORT}"),
-            format!("--raft.server.id={id}"),
-            format!("--raft.storage.dir={DATA}"),
-            format!("--node.rpc={stub}"),
-            format!("--execution.rpc={stub}"),
-            format!("--rpc.port={RPC_PORT}"),
-        ];
-        // v1.9.3 listens on all addresses and advertises this one; later releases tell the two apart.
-        flags.extend(match release {
-            "v1.9.3" => vec![format!("--consensus.addr={host}")],
-            _ => vec!["--consensus.addr=0.0.0.0".to_owned(), format!("--consensus.advertised={host}:{RAFT_PORT}")],
-        });
-        let fixed = [
-            "--raft.bootstrap=false",
-            "--rollup.config=/rollup.json",
-            "--healthcheck.interval=1",
-            "--healthcheck.unsafe-interval=10",
-            "--healthcheck.min-peer-count=1",
-            "--rpc.addr=0.0.0.0",
-            "--log.level=DEBUG",
-            "--log.format=logfmt",
-        ];
-        flags.extend(fixed.map(str::to_owned));
-        let image = GenericImage::new("op-conductor-init/op-conductor", release).with_exposed_port(RPC_PORT.tcp());
-        let mut request =
-            container(image, &self.name, &host).with_cmd(flags).with_copy_to("/rollup.json", ROLLUP.to_vec());
-        for file in [LOG_FILE, STABLE_FILE] {
-            request = request.with_copy_to(format!("{DATA}/{id}/{file}"), folder.join(file));
-        }
-        self.nodes.insert(id.to_owned(), request.start().await?);
-        Ok(())
+    /// Replaces the stub of node `id` by one whose chain has gone on to another block.
+    pub async fn replace_stub(
+        &mut self,
+        image: &Image,
+        id: &str,
+        payload: &[u8],
+        head: ChainHead,
+    ) -> Result<(), Error> {
+        let old = self.stubs.remove(id).ok_or_else(|| no_node(id))?;
+        old.container.rm().await?;
+        self.start_stub_at(image, id, old.host, payload, head).await
     }
 
-    /// The nodes that became leader or candidate, by raft's own log, in the order of time.
-    pub async fn campaigns(&self) -> Result<Vec<(jiff::Timestamp, String, bool)>, Error> {
-        let mut found = Vec::new();
-        for (id, node) in &self.nodes {
-            let log = node.stderr_to_vec().await?;
-            found.extend(
-                String::from_utf8_lossy(&log)
-                    .lines()
-                    .filter_map(campaign)
-                    .map(|(time, leads)| (time, id.clone(), leads)),
-            );
-        }
-        found.sort();
-        Ok(found)
+    /// Address of a node's raft transport, when its host name is its id.
+    pub fn address(id: &str) -> String {
+        format!("{id}:{RAFT_PORT}")
+    }
+
+    /// Starts op-conductor as node `id` at [`Conductors::address`] on a copy of the state in `folder`. Its stub must
+    /// run.
+    pub async fn start(&mut self, release: &Release, id: &str, folder: &Path, flags: &[&str]) -> Result<(), Error> {
+        self.start_at(release, id, (id, RAFT_PORT), folder, flags).await
+    }
+
+    /// Starts op-conductor as node `id`, which the others reach at `address`, on a copy of the state in `folder`.
+    pub(super) async fn start_at(
+        &mut self,
+        release: &Release,
+        id: &str,
+        address: (&str, u16),
+        folder: &Path,
+        flags: &[&str],
+    ) -> Result<(), Error> {
+        let stub = format!("http://{}:{RPC_PORT}", self.stubs.get(id).ok_or_else(|| no_node(id))?.host);
+        let command = release.arguments(id, address, &stub, flags);
+        let files: &[(&str, &[u8])] = &[(&ROLLUP_PATH[1..], ROLLUP)];
+        let node = NodeLaunch { id, host: address.0, port: RPC_PORT, command, folder, files };
+        self.fleet.start(&release.image, node).await
+    }
+
+    /// Asks all op-conductors to end; their state stays in their containers, and the stubs go on.
+    pub async fn stop_all(&self) -> Result<(), Error> {
+        self.fleet.stop_all().await
+    }
+
+    /// Starts all op-conductors again on what they left.
+    pub async fn start_all(&self) -> Result<(), Error> {
+        self.fleet.start_all().await
+    }
+
+    /// The nodes that became leader or candidate, in the order of time.
+    pub async fn campaigns(&self) -> Result<Vec<Campaign>, Error> {
+        self.fleet.campaigns().await
     }
 
     /// What op-conductor of node `id` told its stub.
     pub async fn calls(&self, id: &str) -> Result<Vec<Call>, Error> {
         let stub = self.stubs.get(id).ok_or_else(|| no_node(id))?;
-        let out = stub.stdout_to_vec().await?;
+        let out = stub.container.stdout_to_vec().await?;
         Ok(String::from_utf8_lossy(&out).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    /// The nodes whose sequencer was started, each with the hash that it was started on.
-    pub async fn sequencing(&self) -> Result<Vec<(String, String)>, Error> {
+    /// The sequencers that were started, in the order of time.
+    pub async fn sequencing(&self) -> Result<Vec<Started>, Error> {
         let mut found = Vec::new();
-        for id in self.stubs.keys() {
-            let started = |call: &Call| call.event == "admin_startSequencer" && call.result.as_deref() == Some("ok");
-            found.extend(
-                self.calls(id).await?.into_iter().filter(started).filter_map(|call| Some((id.clone(), call.hash?))),
-            );
+        for node in self.stubs.keys() {
+            for call in self.calls(node).await?.into_iter().filter(Call::starts) {
+                let hash = call.hash.unwrap_or_default();
+                found.push(Started { node: node.clone(), time: call.time, hash });
+            }
+        }
+        found.sort_by_key(|started| started.time);
+        Ok(found)
+    }
+
+    /// The nodes whose sequencer was started and not stopped since.
+    pub async fn active(&self) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        for node in self.stubs.keys() {
+            let calls = self.calls(node).await?;
+            let last = calls.iter().rev().find(|call| call.starts() || call.event == "admin_stopSequencer");
+            if last.is_some_and(Call::starts) {
+                found.push(node.clone());
+            }
         }
         Ok(found)
     }
 
     /// Waits until some sequencer was started.
-    pub async fn wait_for_sequencing(&self, timeout: Duration) -> Result<Vec<(String, String)>, Error> {
+    pub async fn wait_for_sequencing(&self, timeout: Duration) -> Result<Vec<Started>, Error> {
         let end = Instant::now() + timeout;
         loop {
             let found = self.sequencing().await?;
@@ -179,8 +310,8 @@ impl Conductors {
     pub async fn wait_for_leader(&self, timeout: Duration) -> Result<String, Error> {
         let end = Instant::now() + timeout;
         loop {
-            if let Some((_, id, _)) = self.campaigns().await?.into_iter().find(|(.., leads)| *leads) {
-                return Ok(id);
+            if let Some(leader) = self.campaigns().await?.into_iter().find(|campaign| campaign.leads) {
+                return Ok(leader.node);
             }
             if Instant::now() > end {
                 return Err(Error::Timeout { what: "a leader".to_owned(), seconds: timeout.as_secs() });
@@ -189,54 +320,51 @@ impl Conductors {
         }
     }
 
-    /// Calls a method of op-conductor's own RPC.
-    pub async fn call(&self, id: &str, method: &str) -> Result<serde_json::Value, Error> {
-        let node = self.nodes.get(id).ok_or_else(|| no_node(id))?;
-        let port = node.get_host_port_ipv4(RPC_PORT.tcp()).await?;
-        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).to_string();
-        let answer = http::call(&format!("127.0.0.1:{port}"), "POST", "/", &body).await;
-        answer.map_err(|reason| Error::Node { node: id.to_owned(), reason })
+    /// Calls a method of op-conductor's own RPC; its result.
+    pub async fn call(&self, id: &str, method: &str, params: &Value) -> Result<Value, Error> {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let mut answer = self.fleet.call(id, "POST", "/", &body).await?;
+        match answer.get("error") {
+            Some(error) => Err(Error::Node { node: id.to_owned(), reason: format!("{method}: {error}") }),
+            None => Ok(answer["result"].take()),
+        }
     }
 
-    /// Copies a node's files to `folder`.
-    pub async fn copy_out(&self, id: &str, folder: &Path) -> Result<(), Error> {
-        let node = self.nodes.get(id).ok_or_else(|| no_node(id))?;
-        for file in [LOG_FILE, STABLE_FILE] {
-            node.copy_file_from(format!("{DATA}/{id}/{file}"), folder.join(file).as_path()).await?;
-        }
-        Ok(())
+    /// Copies a node's folder to `to`.
+    pub async fn copy_out(&self, id: &str, to: &Path) -> Result<(), Error> {
+        self.fleet.copy_out(id, to).await
     }
 
     /// What a node printed on standard output, where op-conductor's own log goes.
     pub async fn stdout(&self, id: &str) -> Result<String, Error> {
-        let node = self.nodes.get(id).ok_or_else(|| no_node(id))?;
-        Ok(String::from_utf8_lossy(&node.stdout_to_vec().await?).into_owned())
+        let [out, _] = self.fleet.node(id)?.lines().await?;
+        Ok(out.into_iter().map(|(_, line)| line + "\n").collect())
     }
 
     /// What all nodes and stubs printed, for a person who wants to know why.
     pub async fn logs(&self) -> String {
-        logs_of(&self.nodes).await + &logs_of(&self.stubs).await
+        let mut text = self.fleet.logs().await;
+        for (id, stub) in &self.stubs {
+            let out = stub.container.stdout_to_vec().await.unwrap_or_default();
+            text += &format!("---- stub of {id}\n{}\n", String::from_utf8_lossy(&out));
+        }
+        text
+    }
+
+    /// Leaves everything as it is.
+    pub(super) fn keep(self) {
+        // testcontainers removes what it drops.
+        std::mem::forget(self.stubs);
+        self.fleet.keep();
     }
 
     /// Removes all containers and the network.
     pub async fn end(self) -> Result<(), Error> {
-        for container in self.nodes.into_values().chain(self.stubs.into_values()) {
-            container.rm().await?;
+        for stub in self.stubs.into_values() {
+            stub.container.rm().await?;
         }
-        Ok(())
+        self.fleet.end().await
     }
-
-    fn stub_host(&self, id: &str) -> String {
-        format!("{}-{id}-stub", self.name)
-    }
-}
-
-/// Time of a line of raft's log that tells of a campaign, and whether it was won.
-fn campaign(line: &str) -> Option<(jiff::Timestamp, bool)> {
-    let (time, rest) = line.split_once(' ')?;
-    let leads = rest.contains("entering leader state");
-    (leads || rest.contains("entering candidate state")).then_some(())?;
-    Some((time.parse().ok()?, leads))
 }
 
 #[cfg(test)]
@@ -244,12 +372,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn raft_s_log_tells_who_campaigned() {
+    fn flags_are_found_in_help() {
         let line =
-            "2026-11-23T05:28:41.049Z [INFO]  raft: entering leader state: leader=\"Node at 10.0.0.1:50050 [Leader]\"";
-        assert_eq!(campaign(line), Some(("2026-11-23T05:28:41.049Z".parse().unwrap(), true)));
-        let line =
-            "2026-11-23T05:28:41.049Z [WARN]  raft: heartbeat timeout reached, starting election: last-leader-addr=";
-        assert_eq!(campaign(line), None);
+            "   --consensus.addr value, --old.name=x    Address (--rpc.port) to listen ($OP_CONDUCTOR_CONSENSUS_ADDR)";
+        assert_eq!(flags_in(line).collect::<Vec<_>>(), ["consensus.addr", "old.name", "rpc.port"]);
+        assert_eq!(flags_in("-- no flag -x").count(), 0);
     }
 }

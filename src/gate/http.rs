@@ -1,29 +1,33 @@
-//! A request to a node's control. HTTP/1.0: the answer ends with the connection.
+//! A request to a node's control or RPC.
 
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use ureq::http::Request;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Calls `method path` at `address`; the JSON of the answer, or its text as an error.
 pub(super) async fn call(address: &str, method: &str, path: &str, body: &str) -> Result<Value, String> {
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let len = body.len();
-        let request = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {len}\r\n\r\n{body}");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| "no answer in time".to_owned())?;
-    let answer = answer.map_err(|error| error.to_string())?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("not an HTTP answer")?;
-    if head.split(' ').nth(1) != Some("200") {
-        return Err(body.trim().to_owned());
+    let request = Request::builder().method(method).uri(format!("http://{address}{path}"));
+    let request = request.header("Content-Type", "application/json").body(body.to_owned());
+    let request = request.map_err(|error| error.to_string())?;
+    let called = tokio::task::spawn_blocking(|| exchange(request));
+    called.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?
+}
+
+fn exchange(request: Request<String>) -> Result<Result<Value, String>, ureq::Error> {
+    // A proxy from the environment leads nowhere near the node.
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .proxy(None)
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true);
+    let mut answer = ureq::Agent::from(config.build()).run(request)?;
+    let status = answer.status();
+    let text = answer.body_mut().read_to_string()?;
+    if !status.is_success() {
+        return Ok(Err(text.trim().to_owned()));
     }
-    serde_json::from_str(body).map_err(|error| error.to_string())
+    Ok(serde_json::from_str(&text).map_err(|error| format!("{error} in {text:?}")))
 }

@@ -98,6 +98,26 @@ impl Envelope {
         Envelope::new(root, &payload)
     }
 
+    /// An empty block on top of this one, with its hash, for tests and the gate: no chain has executed it.
+    pub fn child(&self) -> Result<Envelope, EnvelopeError> {
+        let mut payload = self.payload.clone();
+        let block = payload.as_v1_mut();
+        block.parent_hash = B256::new(self.head.hash.0);
+        block.block_number = block.block_number.saturating_add(1);
+        block.timestamp = block.timestamp.saturating_add(2);
+        block.transactions.clear();
+        let mut child = Envelope::new(self.root, &payload)?;
+        child.payload.as_v1_mut().block_hash = B256::new(child.computed_hash()?.0);
+        Envelope::new(self.root, &child.payload)
+    }
+
+    /// The JSON that op-conductor's `conductor_commitUnsafePayload` takes. (op-service/eth/types.go
+    /// ExecutionPayloadEnvelope)
+    pub fn to_json(&self) -> serde_json::Result<serde_json::Value> {
+        let payload = serde_json::to_value(&self.payload)?;
+        Ok(serde_json::json!({"executionPayload": payload, "parentBeaconBlockRoot": self.root}))
+    }
+
     /// Which block it is.
     pub fn head(&self) -> Head {
         self.head
@@ -110,6 +130,15 @@ impl Envelope {
 
     /// Recomputes the block's hash from its content and compares it with what it claims.
     pub fn check_hash(&self) -> Result<(), EnvelopeError> {
+        let computed = self.computed_hash()?;
+        let claimed = self.head.hash;
+        if computed != claimed {
+            return Err(EnvelopeError::Hash { number: self.head.number, claimed, computed });
+        }
+        Ok(())
+    }
+
+    fn computed_hash(&self) -> Result<Hash, EnvelopeError> {
         let block = self.payload.clone().into_block_raw();
         let mut block = block.map_err(|error| EnvelopeError::Undecodable(error.to_string()))?;
         block.header.parent_beacon_block_root = Some(self.root);
@@ -117,12 +146,7 @@ impl Envelope {
             // OP Stack blocks carry no requests. (specs, Isthmus execution engine)
             block.header.requests_hash = Some(EMPTY_REQUESTS_HASH);
         }
-        let computed = Hash(block.header.hash_slow().0);
-        let claimed = self.head.hash;
-        if computed != claimed {
-            return Err(EnvelopeError::Hash { number: self.head.number, claimed, computed });
-        }
-        Ok(())
+        Ok(Hash(block.header.hash_slow().0))
     }
 }
 
@@ -156,6 +180,17 @@ mod tests {
         bytes[ROOT_LEN + 404] ^= 1;
         let error = Envelope::decode(&bytes).unwrap().check_hash().unwrap_err();
         assert!(matches!(error, EnvelopeError::Hash { number: 101, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_child_stands_on_its_parent_and_has_its_own_hash() {
+        for bytes in GO {
+            let parent = Envelope::decode(bytes).unwrap();
+            let child = parent.child().unwrap();
+            assert_eq!((child.head().number, child.head().parent_hash), (parent.head().number + 1, parent.head().hash));
+            assert_eq!((child.check_hash(), child.transaction_count()), (Ok(()), 0));
+            assert_eq!(child.to_json().unwrap()["executionPayload"]["blockHash"], child.head().hash.to_string());
+        }
     }
 
     #[test]

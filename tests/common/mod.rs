@@ -81,14 +81,21 @@ pub(crate) fn ask(verb: &[&str], version: &str, lines: &[String]) -> Vec<Value> 
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Sees that no container and no network of the cluster `name` is left.
+/// Sees that no container and no network is left of the site `name`, or of those whose names begin so.
 #[cfg(feature = "gate")]
 pub(crate) fn nothing_left(name: &str) {
-    let label = format!("label={}={name}", op_conductor_init::gate::LABEL);
-    let network = format!("name={name}");
-    for list in [&["ps", "-aq", "--filter", &label][..], &["network", "ls", "-q", "--filter", &network]] {
+    let by_name = format!("name=^/?{name}");
+    for list in [&["ps", "-aq", "--filter", &by_name][..], &["network", "ls", "-q", "--filter", &by_name]] {
         let left = Command::new("docker").args(list).output().unwrap();
         let text = String::from_utf8_lossy(&left.stdout);
         assert!(left.status.success() && text.is_empty(), "docker {list:?} left: {text}");
     }
+}
+
+/// Name of an image that is on the daemon and is no op-conductor.
+#[cfg(feature = "gate")]
+pub(crate) fn image_of_the_oracle() -> String {
+    use op_conductor_init::gate::{Image, Target};
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(Image::of(&Target::Raft("1.7.3"), &|_| ())).unwrap().name
 }

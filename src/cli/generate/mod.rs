@@ -255,7 +255,7 @@ impl Generate {
     }
 }
 
-fn election(text: &str) -> Election {
+pub(super) fn election(text: &str) -> Election {
     if text == "open" { Election::Open } else { Election::Named }
 }
 
@@ -268,7 +268,7 @@ fn talk_about_recovery(recovery: &Recovery) {
 }
 
 /// One line an error, each with the word in front.
-fn spec_failure(errors: &SpecErrors) -> Failure {
+pub(super) fn spec_failure(errors: &SpecErrors) -> Failure {
     let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
     Failure::unable(anyhow!(lines.join("\nerror: ")))
 }

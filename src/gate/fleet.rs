@@ -1,0 +1,199 @@
+//! Nodes that can reach each other by name, each on a copy of its state.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures_util::future::try_join_all;
+use serde_json::Value;
+
+use super::archive::Packer;
+use super::container::{Container, Launch, Line};
+use super::image::Image;
+use super::site::Site;
+use super::{Error, http};
+
+/// Where a node's storage dir is in its container.
+pub(super) const DATA: &str = "/data";
+/// A node that is asked to end gets this long, in seconds.
+const PATIENCE: i32 = 10;
+
+/// A node that became candidate or leader, by raft's own log: the truth, which polling would miss.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Campaign {
+    /// When, by the clock that all containers share.
+    pub time: jiff::Timestamp,
+    /// Id of the node.
+    pub node: String,
+    /// Whether it leads now; otherwise it asked for votes.
+    pub leads: bool,
+}
+
+/// The nodes of one cluster.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    /// Dropped after the nodes, and removes them.
+    nodes: BTreeMap<String, Container>,
+    /// Names of containers are not used twice.
+    made: usize,
+    site: Site,
+}
+
+/// What a node's container needs besides its image.
+#[derive(Debug)]
+pub(super) struct NodeLaunch<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Name by which the others reach it.
+    pub host: &'a str,
+    /// Port of its control or RPC.
+    pub port: u16,
+    /// Arguments.
+    pub command: Vec<String>,
+    /// The node's folder.
+    pub folder: &'a Path,
+    /// More files: where, and what.
+    pub files: &'a [(&'a str, &'a [u8])],
+}
+
+impl Fleet {
+    pub(super) fn new(site: Site) -> Fleet {
+        Fleet { nodes: BTreeMap::new(), made: 0, site }
+    }
+
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Makes a node and starts it.
+    pub(super) async fn start(&mut self, image: &Image, node: NodeLaunch<'_>) -> Result<(), Error> {
+        self.made += 1;
+        let launch = Launch {
+            image: image.name.clone(),
+            command: image.prefix.iter().cloned().chain(node.command).collect(),
+            host: node.host.to_owned(),
+            port: node.port,
+        };
+        let container = Container::create(&self.site, &self.made.to_string(), launch).await?;
+        // Without the leading slash: names in archives have none.
+        let mut files = Packer::new(image.owner)?.folder(&format!("{}/{}", &DATA[1..], node.id), node.folder)?;
+        for (path, bytes) in node.files {
+            files = files.bytes(path, bytes)?;
+        }
+        container.upload(files.finish()?).await?;
+        container.start().await?;
+        self.nodes.insert(node.id.to_owned(), container);
+        Ok(())
+    }
+
+    pub(super) fn node(&self, id: &str) -> Result<&Container, Error> {
+        self.nodes.get(id).ok_or_else(|| no_node(id))
+    }
+
+    pub(super) fn remove(&mut self, id: &str) -> Result<Container, Error> {
+        self.nodes.remove(id).ok_or_else(|| no_node(id))
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.nodes.keys().map(String::as_str)
+    }
+
+    /// Asks all nodes to end; their state stays in their containers.
+    pub(super) async fn stop_all(&self) -> Result<(), Error> {
+        try_join_all(self.nodes.values().map(|node| node.stop(PATIENCE))).await.map(drop)
+    }
+
+    /// Starts all nodes again on what they left.
+    pub(super) async fn start_all(&self) -> Result<(), Error> {
+        try_join_all(self.nodes.values().map(Container::start)).await.map(drop)
+    }
+
+    /// Copies a node's folder to `to`.
+    pub(super) async fn copy_out(&self, id: &str, to: &Path) -> Result<(), Error> {
+        self.node(id)?.download(&format!("{DATA}/{id}"), to).await
+    }
+
+    /// The nodes that became leader or candidate, in the order of time.
+    pub(super) async fn campaigns(&self) -> Result<Vec<Campaign>, Error> {
+        let mut found = Vec::new();
+        for (id, node) in &self.nodes {
+            let lines = node.lines().await?;
+            found.extend(lines.iter().flatten().filter_map(|line| campaign(id, line)));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The last line in which node `id` complains, or the last one at all.
+    pub(super) async fn last_words(&self, id: &str) -> Result<String, Error> {
+        let [out, err] = self.node(id)?.lines().await?;
+        let mut lines: Vec<Line> = out.into_iter().chain(err).filter(|(_, line)| !line.trim().is_empty()).collect();
+        lines.sort_by_key(|(time, _)| *time);
+        let complains = |line: &str| {
+            ["lvl=crit", "lvl=error", "level=error", "[ERROR]", "panic:"].iter().any(|it| line.contains(it))
+        };
+        let last = lines.iter().rev().find(|(_, line)| complains(line)).or(lines.last());
+        // op-conductor's errors bring their stack, in the line and escaped.
+        let short = |line: &str| line.split("\\n").next().unwrap_or_default().trim().to_owned();
+        Ok(last.map_or_else(|| "nothing".to_owned(), |(_, line)| short(line)))
+    }
+
+    /// What all nodes printed, for a person who wants to know why.
+    pub(super) async fn logs(&self) -> String {
+        let mut text = String::new();
+        for (id, node) in &self.nodes {
+            let printed = match node.lines().await {
+                Ok([out, err]) => [("stdout", out), ("stderr", err)],
+                Err(error) => [("stdout", vec![(jiff::Timestamp::UNIX_EPOCH, error.to_string())]), ("stderr", vec![])],
+            };
+            for (name, lines) in printed {
+                text += &format!("---- {id} {name}\n");
+                lines.iter().for_each(|(_, line)| text += &format!("{line}\n"));
+            }
+        }
+        text
+    }
+
+    /// Calls a node over HTTP.
+    pub(super) async fn call(&self, id: &str, method: &str, path: &str, body: &str) -> Result<Value, Error> {
+        let fail = |reason| Error::Node { node: id.to_owned(), reason };
+        let address = self.node(id)?.address().await?;
+        http::call(&address, method, path, body).await.map_err(fail)
+    }
+
+    /// Leaves everything as it is.
+    pub(super) fn keep(self) {
+        self.site.keep();
+    }
+
+    /// Removes all nodes and the network.
+    pub(super) async fn end(self) -> Result<(), Error> {
+        self.site.end().await
+    }
+}
+
+/// raft's own log tells of a campaign and of whether it was won.
+fn campaign(node: &str, (time, line): &Line) -> Option<Campaign> {
+    let leads = line.contains("entering leader state");
+    // The oracle's events say the same again.
+    let is_event = line.starts_with('{');
+    let is_campaign = !is_event && (leads || line.contains("entering candidate state"));
+    is_campaign.then(|| Campaign { time: *time, node: node.to_owned(), leads })
+}
+
+pub(super) fn no_node(id: &str) -> Error {
+    Error::Node { node: id.to_owned(), reason: "no such node was started".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raft_s_log_tells_who_campaigned() {
+        let time: jiff::Timestamp = "2026-11-23T05:28:41.049Z".parse().unwrap();
+        let tell = |text: &str| campaign("a", &(time, text.to_owned())).map(|campaign| campaign.leads);
+        assert_eq!(tell("2026-11-23T05:28:41.049Z [INFO]  raft: entering leader state: leader=\"Node\""), Some(true));
+        assert_eq!(tell("2026-11-23T05:28:41.049Z [INFO]  raft: entering candidate state: node=\"Node\""), Some(false));
+        assert_eq!(tell("2026-11-23T05:28:41.049Z [WARN]  raft: heartbeat timeout reached, starting election"), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! The images that are booted: built from the oracle's sources on first use, or the user's own.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::LazyLock;
+
+use futures_util::TryStreamExt;
+use rustix::process::{Pid, Signal, kill_process_group};
+use testcontainers::bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
+use testcontainers::bollard::{Docker, body_try_stream};
+use testcontainers::core::client::docker_client_instance;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use super::archive::{Archive, Packer};
+use super::sources::Recipe;
+use super::target::Target;
+use super::{Error, Talk};
+
+/// Builds one after the other: they use all processors, and two of one image would be one too many.
+static BUILDING: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
+
+/// The daemon builds it where there is no Go here.
+const MULTI_STAGE: &str = "\
+FROM golang:1.25 AS build
+WORKDIR /oracle
+COPY . .
+ARG WANTED BINARY
+RUN ./build.sh $WANTED && cp bin/$BINARY /main
+FROM scratch
+LABEL op-conductor-init.managed=true
+COPY --from=build /main /main
+ENTRYPOINT [\"/main\"]
+";
+
+/// An image on the daemon, and how to call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its name and tag.
+    pub name: String,
+    /// What comes before our arguments: the command, where an image has no entrypoint.
+    pub(super) prefix: Vec<String>,
+    /// Number of the user and the group that it runs as.
+    pub(super) owner: (u64, u64),
+}
+
+impl Image {
+    /// The image of a target; built, or pulled, when it isn't there.
+    pub async fn of(target: &Target, talk: Talk<'_>) -> Result<Image, Error> {
+        match target {
+            Target::Raft(version) => {
+                let tag = format!("oracle:raft-{version}");
+                built(&tag, version, &format!("oracle-raft-{version}"), &Recipe::raft(version), talk).await
+            }
+            Target::Conductor(tag) => {
+                let binary = format!("op-conductor-{tag}");
+                let recipe = Recipe::conductor(tag);
+                built(&format!("op-conductor:{tag}"), &target.to_string(), &binary, &recipe, talk).await
+            }
+            Target::Image(name) => present(name, talk).await,
+        }
+    }
+
+    /// The image of the stub.
+    pub async fn stub(talk: Talk<'_>) -> Result<Image, Error> {
+        built("stub:v1.19.0", "stub", "stub", &Recipe::stub(), talk).await
+    }
+}
+
+/// The user's image, from the daemon or its registry.
+async fn present(name: &str, talk: Talk<'_>) -> Result<Image, Error> {
+    let docker = client().await?;
+    if docker.inspect_image(name).await.is_err() {
+        talk(&format!("pulling {name}"));
+        let options = CreateImageOptionsBuilder::new().from_image(name).build();
+        let pulled = docker.create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) }).await;
+        pulled.map_err(|error| Error::NoImage { image: name.to_owned(), reason: error.to_string() })?;
+    }
+    inspect(&docker, name).await
+}
+
+async fn inspect(docker: &Docker, name: &str) -> Result<Image, Error> {
+    let config = docker.inspect_image(name).await?.config.unwrap_or_default();
+    let has_entrypoint = config.entrypoint.is_some_and(|entrypoint| !entrypoint.is_empty());
+    let prefix = if has_entrypoint { Vec::new() } else { config.cmd.unwrap_or_default() };
+    Ok(Image { name: name.to_owned(), prefix, owner: owner(&config.user.unwrap_or_default()) })
+}
+
+/// `uid:gid` as numbers; names mean nothing outside the image, and are taken for root.
+fn owner(user: &str) -> (u64, u64) {
+    let (uid, gid) = user.split_once(':').unwrap_or((user, ""));
+    (uid.parse().unwrap_or(0), gid.parse().unwrap_or(0))
+}
+
+/// An image of ours, whose tag ends in the hash of its sources.
+async fn built(tag: &str, wanted: &str, binary: &str, recipe: &Recipe, talk: Talk<'_>) -> Result<Image, Error> {
+    let name = format!("op-conductor-init/{tag}-{}", recipe.hash());
+    let docker = client().await?;
+    let _one_at_a_time = BUILDING.lock().await;
+    if docker.inspect_image(&name).await.is_err() {
+        talk(&format!("building {name}: a minute or two, the first time"));
+        build(&docker, &name, wanted, binary, recipe).await?;
+    }
+    inspect(&docker, &name).await
+}
+
+async fn build(docker: &Docker, name: &str, wanted: &str, binary: &str, recipe: &Recipe) -> Result<(), Error> {
+    let folder = tempfile::Builder::new()
+        .prefix("op-conductor-init-build-")
+        .tempdir()
+        .map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let fail = |source| Error::Io { path: folder.path().to_owned(), source };
+    recipe.write(folder.path()).map_err(fail)?;
+    let arch = docker.version().await?.arch.unwrap_or_default();
+    let context = if has_go().await {
+        compile(name, folder.path(), wanted, &arch).await?;
+        let dockerfile = std::fs::read(folder.path().join("Dockerfile")).map_err(fail)?;
+        let program = std::fs::read(folder.path().join("bin").join(binary)).map_err(fail)?;
+        Packer::new((0, 0))?.bytes("Dockerfile", &dockerfile)?.bytes(binary, &program)?.finish()?
+    } else {
+        Packer::new((0, 0))?.folder(".", folder.path())?.bytes("Dockerfile", MULTI_STAGE.as_bytes())?.finish()?
+    };
+    assemble(docker, name, wanted, binary, context).await
+}
+
+async fn has_go() -> bool {
+    let version = Command::new("go").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+    version.is_ok_and(|status| status.success())
+}
+
+/// Ends a build and what it started, when it is given up.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // It may have ended by itself.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+/// Builds the binary here, for the daemon's processor.
+async fn compile(name: &str, folder: &Path, wanted: &str, arch: &str) -> Result<(), Error> {
+    let fail = |reason: String| Error::NoImage { image: name.to_owned(), reason };
+    let mut command = Command::new("sh");
+    command.arg("build.sh").arg(wanted).current_dir(folder).env("GOOS", "linux").process_group(0);
+    if !arch.is_empty() {
+        command.env("GOARCH", arch);
+    }
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.map_err(|error| fail(error.to_string()))?;
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let output = child.wait_with_output().await.map_err(|error| fail(error.to_string()))?;
+    group.0 = None;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last: Vec<&str> = said.lines().rev().take(3).collect();
+        return Err(fail(format!("go build failed: {}", last.into_iter().rev().collect::<Vec<_>>().join("; "))));
+    }
+    Ok(())
+}
+
+async fn assemble(docker: &Docker, name: &str, wanted: &str, binary: &str, context: Archive) -> Result<(), Error> {
+    let arguments = [("WANTED", wanted), ("BINARY", binary)].into();
+    let options = BuildImageOptionsBuilder::new().t(name).rm(true).forcerm(true).buildargs(&arguments).build();
+    let mut said = docker.build_image(options, None, Some(body_try_stream(context.into_stream())));
+    while let Some(info) = said.try_next().await? {
+        if let Some(error) = info.error_detail {
+            let reason = error.message.unwrap_or_default();
+            let reason = format!("{reason}; with Go on the PATH, no image has to be pulled");
+            return Err(Error::NoImage { image: name.to_owned(), reason });
+        }
+    }
+    Ok(())
+}
+
+async fn client() -> Result<Docker, Error> {
+    docker_client_instance().await.map_err(|error| Error::NoDocker(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_belong_to_the_user_of_the_image() {
+        assert_eq!(owner(""), (0, 0));
+        assert_eq!(owner("65532:100"), (65532, 100));
+        assert_eq!(owner("1000"), (1000, 0));
+        assert_eq!(owner("nobody"), (0, 0));
+    }
+}

@@ -1,0 +1,156 @@
+//! The oracle's sources, so that the command can build what it boots wherever it runs.
+
+use std::io;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+/// Path below oracle/ and content.
+type Source = (&'static str, &'static [u8]);
+
+macro_rules! sources {
+    ($($path:literal),* $(,)?) => { &[$(($path, include_bytes!(concat!("../../oracle/", $path)))),*] };
+}
+
+/// All that is needed to build any image.
+const SOURCES: &[Source] = sources![
+    "build.sh",
+    "Dockerfile",
+    "bench.go",
+    "check.go",
+    "entry.go",
+    "go.mod",
+    "go.sum",
+    "guard.go",
+    "hammer.go",
+    "main.go",
+    "node.go",
+    "node_events.go",
+    "node_fsm.go",
+    "node_http.go",
+    "op-conductor/v1.13.7/go.mod",
+    "op-conductor/v1.13.7/go.sum",
+    "op-conductor/v1.19.0/go.mod",
+    "op-conductor/v1.19.0/go.sum",
+    "op-conductor/v1.19.0/stub/api.go",
+    "op-conductor/v1.19.0/stub/block.go",
+    "op-conductor/v1.19.0/stub/events.go",
+    "op-conductor/v1.19.0/stub/main.go",
+    "op-conductor/v1.19.0/stub/sequencer.go",
+    "op-conductor/v1.9.3/go.mod",
+    "op-conductor/v1.9.3/go.sum",
+    "puts.go",
+    "read.go",
+    "splitmix.go",
+    "store.go",
+    "store_v1.go",
+    "store_v2.go",
+    "version.go",
+    "versions/raft-1.6.1.mod",
+    "versions/raft-1.6.1.sum",
+    "versions/raft-1.7.1.mod",
+    "versions/raft-1.7.1.sum",
+    "versions/raft-1.8.0.mod",
+    "versions/raft-1.8.0.sum",
+    "write.go",
+];
+
+/// What one image is made of: the sources that its binary is built from.
+#[derive(Debug)]
+pub(super) struct Recipe {
+    files: Vec<Source>,
+}
+
+impl Recipe {
+    /// For the oracle with a version of raft.
+    pub(super) fn raft(version: &str) -> Recipe {
+        let of_version = format!("versions/raft-{version}.");
+        Recipe::of(|path| {
+            let go = !path.contains('/') && (path.ends_with(".go") || path.starts_with("go."));
+            go || path.starts_with(&of_version)
+        })
+    }
+
+    /// For a release of op-conductor.
+    pub(super) fn conductor(tag: &str) -> Recipe {
+        let module = format!("op-conductor/{tag}/go.");
+        Recipe::of(|path| path.starts_with(&module))
+    }
+
+    /// For the stub.
+    pub(super) fn stub() -> Recipe {
+        Recipe::of(|path| path.starts_with("op-conductor/v1.19.0/"))
+    }
+
+    fn of(wanted: impl Fn(&str) -> bool) -> Recipe {
+        let always = |path: &str| matches!(path, "build.sh" | "Dockerfile");
+        Recipe { files: SOURCES.iter().copied().filter(|(path, _)| always(path) || wanted(path)).collect() }
+    }
+
+    /// Twelve hexadecimal digits that change when a source does.
+    pub(super) fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for (path, content) in &self.files {
+            hash.update(path);
+            hash.update((content.len() as u64).to_le_bytes());
+            hash.update(content);
+        }
+        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Writes the sources into `folder`.
+    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
+        for (path, content) in &self.files {
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+            std::fs::write(path, content)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            let is_built_or_test = ["bin", "testdata", "op-conductor/v1.19.0/payload"].contains(&name.as_str());
+            if path.is_dir() && !is_built_or_test {
+                walk(&path, root, found);
+            } else if path.is_file() {
+                found.push(name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_source_of_the_oracle_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle");
+        let mut found = Vec::new();
+        walk(&root, &root, &mut found);
+        let is_source = |path: &String| {
+            let go = path.ends_with(".go") && !path.ends_with("_test.go");
+            go || path.ends_with(".mod") || path.ends_with(".sum") || path == "build.sh" || path == "Dockerfile"
+        };
+        found.retain(is_source);
+        found.sort();
+        let mut known: Vec<&str> = SOURCES.iter().map(|(path, _)| *path).collect();
+        known.sort_unstable();
+        assert_eq!(found, known);
+    }
+
+    #[test]
+    fn a_recipe_has_what_its_binary_is_built_from_and_no_more() {
+        let paths = |recipe: Recipe| recipe.files.iter().map(|(path, _)| *path).collect::<Vec<_>>();
+        let conductor = ["build.sh", "Dockerfile", "op-conductor/v1.9.3/go.mod", "op-conductor/v1.9.3/go.sum"];
+        assert_eq!(paths(Recipe::conductor("v1.9.3")), conductor);
+        let raft = paths(Recipe::raft("1.8.0"));
+        assert!(raft.contains(&"go.sum") && raft.contains(&"versions/raft-1.8.0.mod") && raft.contains(&"node.go"));
+        assert!(!raft.contains(&"versions/raft-1.7.1.mod") && !raft.contains(&"op-conductor/v1.9.3/go.mod"));
+        assert_ne!(Recipe::raft("1.8.0").hash(), Recipe::raft("1.7.1").hash());
+        assert_eq!(Recipe::stub().hash().len(), 12);
+    }
+}

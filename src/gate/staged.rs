@@ -1,0 +1,465 @@
+//! A private copy of the state that is booted, with addresses that work on a network of containers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::bolt::{Db, Reader};
+use crate::inspect::{Node, state_folders};
+use crate::payload::{Head, StoredHead};
+use crate::raft::codec::{decode_configuration, decode_log, encode_configuration, encode_log};
+use crate::raft::{CONF_BUCKET, Configuration, LAST_VOTE_CAND, LOGS_BUCKET, Log, LogType, Server};
+use crate::state_dir::{self, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
+use crate::verify::{self, verify};
+use crate::{bolt, inspect};
+
+/// Top level domain that no other name can have. (RFC 6761)
+const DOMAIN: &str = "gate.test";
+const META_FILE: &str = "meta.json";
+const STATE_FILE: &str = "state.bin";
+
+/// Why state can't be booted.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// It can't be read.
+    #[error(transparent)]
+    Read(#[from] inspect::Error),
+    /// A node is running on it.
+    #[error(transparent)]
+    Locked(#[from] state_dir::Error),
+    /// It can't be copied.
+    #[error("copying {}", path.display())]
+    Copy {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The copy can't be given other addresses.
+    #[error("changing addresses in a copy of {}", path.display())]
+    Bolt {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        source: bolt::Error,
+    },
+    /// Nobody knows who belongs to the cluster.
+    #[error("{}: no configuration in any folder: raft would start without members", path.display())]
+    NoMembers {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder and the members don't match.
+    #[error("{}: no folder has the id of a member ({members})", path.display())]
+    NoNode {
+        /// The folder.
+        path: PathBuf,
+        /// The members' ids.
+        members: String,
+    },
+}
+
+/// A server whose address was changed in the copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// Id of the server.
+    pub id: String,
+    /// Its address in the state.
+    pub from: String,
+    /// Its address in the copy.
+    pub to: String,
+    /// Why the former doesn't work on a network of containers.
+    pub reason: &'static str,
+}
+
+/// The copy, ready to be booted.
+#[derive(Debug)]
+pub struct Staged {
+    copy: TempDir,
+    /// The members, with the addresses of the copy.
+    pub members: Configuration,
+    /// Members that have a folder: those that are started.
+    pub nodes: Vec<String>,
+    /// Servers with another address in the copy.
+    pub moved: Vec<Moved>,
+    /// Ids of the servers that may lead first.
+    pub candidates: Vec<String>,
+    /// The highest unsafe head, and its bytes.
+    pub head: Option<(Head, Vec<u8>)>,
+    /// Errors that `verify` finds before anything is started.
+    pub errors: Vec<String>,
+}
+
+impl Staged {
+    /// Copies the state in `path`, a folder with a folder for each server, or one server's. The original is locked
+    /// meanwhile and not changed.
+    pub fn copy(path: &Path) -> Result<Staged, StageError> {
+        let folders = state_folders(path)?;
+        let dirs: Vec<StateDir> = folders.iter().map(StateDir::new).collect();
+        let copy = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
+        let copy = copy.map_err(|source| StageError::Copy { path: std::env::temp_dir(), source })?;
+        let locked = state_dir::lock(&dirs, Duration::ZERO)?;
+        for folder in &folders {
+            copy_state(folder, &copy.path().join(server_id(folder)))?;
+        }
+        drop(locked);
+        let report = verify(copy.path(), None)?;
+        let members = members(&report).ok_or_else(|| StageError::NoMembers { path: path.to_owned() })?;
+        let moved = moves(&members);
+        let staged = Staged::new(copy, &report, &members, moved);
+        if staged.nodes.is_empty() {
+            let members = staged.members.servers.iter().map(|server| server.id.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(StageError::NoNode { path: path.to_owned(), members });
+        }
+        staged.move_all()?;
+        Ok(staged)
+    }
+
+    fn new(copy: TempDir, report: &verify::Report, members: &Configuration, moved: Vec<Moved>) -> Staged {
+        let has_folder = |server: &&Server| report.nodes.iter().any(|node| node.id == server.id);
+        let nodes: Vec<String> = members.servers.iter().filter(has_folder).map(|server| server.id.clone()).collect();
+        let will_campaign = || report.nodes.iter().filter(|node| node.campaign().will).map(|node| node.id.clone());
+        let candidates = report.winners.clone().unwrap_or_else(|| will_campaign().collect());
+        let is_error = |finding: &&crate::report::Finding| finding.severity == crate::report::Severity::Error;
+        let told = |finding: &crate::report::Finding| format!("{} {}: {}", finding.id, finding.place, finding.message);
+        let errors = report.findings.iter().filter(is_error).map(told).collect();
+        let head = highest_head(&report.nodes);
+        let members = with_addresses(members, &addresses(&moved));
+        Staged { copy, members, nodes, moved, candidates, head, errors }
+    }
+
+    /// The folder of a node in the copy.
+    pub fn folder(&self, id: &str) -> PathBuf {
+        self.copy.path().join(id)
+    }
+
+    /// Host and port of a member.
+    pub(super) fn address(&self, id: &str) -> Option<(&str, u16)> {
+        split(&self.members.server(id)?.address)
+    }
+
+    fn move_all(&self) -> Result<(), StageError> {
+        let to = addresses(&self.moved);
+        if to.is_empty() {
+            return Ok(());
+        }
+        let from: BTreeMap<&str, &str> = self.moved.iter().map(|it| (it.from.as_str(), it.to.as_str())).collect();
+        for id in &self.nodes {
+            let folder = self.folder(id);
+            move_log(&folder.join(LOG_FILE), &to)?;
+            move_vote(&folder.join(STABLE_FILE), &from)?;
+            move_snapshots(&folder.join(SNAPSHOTS_DIR), &to)?;
+        }
+        Ok(())
+    }
+}
+
+/// New addresses by server id.
+type Addresses<'a> = BTreeMap<&'a str, &'a str>;
+
+fn addresses(moved: &[Moved]) -> Addresses<'_> {
+    moved.iter().map(|it| (it.id.as_str(), it.to.as_str())).collect()
+}
+
+/// The members as the node sees them that is furthest: everybody else will follow it.
+fn members(report: &verify::Report) -> Option<Configuration> {
+    let furthest = report.nodes.iter().filter(|node| node.latest_configuration().is_some());
+    let furthest = furthest.max_by_key(|node| {
+        let (index, term) = node.last();
+        (term, index)
+    })?;
+    furthest.latest_configuration().map(|latest| latest.configuration)
+}
+
+/// Which addresses can't be host names on a network of containers, and what they become.
+fn moves(members: &Configuration) -> Vec<Moved> {
+    let hosts: Vec<&str> = members.servers.iter().filter_map(|server| Some(split(&server.address)?.0)).collect();
+    let mut moved = Vec::new();
+    for (number, server) in (1..).zip(&members.servers) {
+        let (host, port) = split(&server.address).unwrap_or(("", 0));
+        let is_shared = || hosts.iter().filter(|other| other.eq_ignore_ascii_case(host)).count() > 1;
+        let reason = match host {
+            _ if port == 0 => "no host and port that can be dialled",
+            ip if ip.parse::<IpAddr>().is_ok() => "an IP address",
+            name if is_loopback(name) => "a loopback address",
+            _ if is_shared() => "several servers on one host",
+            _ => continue,
+        };
+        // Ports are kept: they are part of what is tried.
+        let port = if port == 0 { super::cluster::RAFT_PORT } else { port };
+        let to = format!("server-{number}.{DOMAIN}:{port}");
+        moved.push(Moved { id: server.id.clone(), from: server.address.clone(), to, reason });
+    }
+    moved
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// Host, without the brackets of IPv6, and port.
+fn split(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    Some((host, port.parse().ok().filter(|port| *port > 0)?)).filter(|(host, _)| !host.is_empty())
+}
+
+fn with_addresses(configuration: &Configuration, to: &Addresses<'_>) -> Configuration {
+    let moved = |server: &Server| Server {
+        address: to.get(server.id.as_str()).map_or_else(|| server.address.clone(), ToString::to_string),
+        ..server.clone()
+    };
+    Configuration { servers: configuration.servers.iter().map(moved).collect() }
+}
+
+fn move_log(path: &Path, to: &Addresses<'_>) -> Result<(), StageError> {
+    let fail = |source| StageError::Bolt { path: path.to_owned(), source };
+    let Some(file) = open(path)? else { return Ok(()) };
+    let mut changed = Vec::new();
+    {
+        let reader = Reader::open(&file).map_err(fail)?;
+        let Some(bucket) = reader.bucket(LOGS_BUCKET).map_err(fail)? else { return Ok(()) };
+        let mut cursor = bucket.cursor();
+        let mut next = cursor.first().map_err(fail)?;
+        while let Some(pair) = next {
+            // What can't be decoded is left as it is: raft shall meet it.
+            if let Some(value) = moved_entry(pair.value, to) {
+                changed.push((pair.key.to_vec(), value));
+            }
+            next = cursor.next().map_err(fail)?;
+        }
+    }
+    put(file, LOGS_BUCKET, &changed).map_err(fail)
+}
+
+fn moved_entry(value: &[u8], to: &Addresses<'_>) -> Option<Vec<u8>> {
+    let log = decode_log(value).ok().filter(|log| log.kind == LogType::Configuration)?;
+    let configuration = decode_configuration(log.data.as_deref()?).ok()?;
+    let mut data = Vec::new();
+    encode_configuration(&with_addresses(&configuration, to), &mut data);
+    let mut encoded = Vec::new();
+    encode_log(&Log { data: Some(data.into()), ..log }, &mut encoded);
+    Some(encoded)
+}
+
+fn move_vote(path: &Path, to: &Addresses<'_>) -> Result<(), StageError> {
+    let fail = |source| StageError::Bolt { path: path.to_owned(), source };
+    let Some(file) = open(path)? else { return Ok(()) };
+    let vote = {
+        let reader = Reader::open(&file).map_err(fail)?;
+        let bucket = reader.bucket(CONF_BUCKET).map_err(fail)?;
+        bucket.map_or(Ok(None), |bucket| bucket.get(LAST_VOTE_CAND.as_bytes())).map_err(fail)?
+    };
+    // A node that has run holds a resolved address here, which no configuration has. It counts in its own term only.
+    let moved = vote.and_then(|vote| to.get(String::from_utf8(vote).ok()?.as_str()).copied());
+    let Some(moved) = moved else { return Ok(()) };
+    put(file, CONF_BUCKET, &[(LAST_VOTE_CAND.as_bytes().to_vec(), moved.as_bytes().to_vec())]).map_err(fail)
+}
+
+/// Changes the configuration in each meta.json. `Peers` stays: raft reads it in snapshots of version 0 only, which
+/// op-conductor never wrote. (hashicorp/raft snapshot.go, api.go restoreSnapshot)
+fn move_snapshots(folder: &Path, to: &Addresses<'_>) -> Result<(), StageError> {
+    let Some(entries) = entries(folder)? else { return Ok(()) };
+    for entry in entries {
+        let path = entry.join(META_FILE);
+        let fail = |source| StageError::Copy { path: path.clone(), source };
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(fail(error)),
+        };
+        // What raft passes over may stay as it is.
+        let Ok(mut meta) = serde_json::from_slice::<Value>(&text) else { continue };
+        let servers = meta.pointer_mut("/Configuration/Servers").and_then(Value::as_array_mut);
+        for server in servers.into_iter().flatten() {
+            if let Some(address) = server["ID"].as_str().and_then(|id| to.get(id)) {
+                server["Address"] = Value::from(*address);
+            }
+        }
+        fs::write(&path, meta.to_string()).map_err(fail)?;
+    }
+    Ok(())
+}
+
+fn put(file: File, bucket: &[u8], pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), bolt::Error> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let mut db = Db::open(file)?;
+    let mut tx = db.begin()?;
+    for (key, value) in pairs {
+        tx.put(bucket, key, value)?;
+    }
+    tx.commit()
+}
+
+/// The bytes of the highest unsafe head of all nodes.
+fn highest_head(nodes: &[Node]) -> Option<(Head, Vec<u8>)> {
+    let heads = nodes.iter().filter_map(|node| Some((node, node.head?)));
+    let (node, stored) = heads.max_by_key(|(_, stored)| stored.head.number)?;
+    let bytes = if stored.in_snapshot { state_of_snapshot(node) } else { entry(node, stored) };
+    Some((stored.head, bytes?))
+}
+
+fn entry(node: &Node, stored: StoredHead) -> Option<Vec<u8>> {
+    let reader = Reader::open(File::open(node.path.join(LOG_FILE)).ok()?).ok()?;
+    let value = reader.bucket(LOGS_BUCKET).ok()??.get(&stored.index.to_be_bytes()).ok()??;
+    Some(decode_log(&value).ok()?.data?.into_owned())
+}
+
+fn state_of_snapshot(node: &Node) -> Option<Vec<u8>> {
+    let newest = node.snapshots.listed.first()?;
+    fs::read(node.path.join(SNAPSHOTS_DIR).join(&newest.id).join(STATE_FILE)).ok()
+}
+
+fn server_id(folder: &Path) -> String {
+    let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    absolute.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Copies what raft reads: both databases and the snapshots.
+fn copy_state(from: &Path, to: &Path) -> Result<(), StageError> {
+    make(to)?;
+    for name in [LOG_FILE, STABLE_FILE] {
+        copy_file(&from.join(name), &to.join(name))?;
+    }
+    let snapshots = to.join(SNAPSHOTS_DIR);
+    let Some(found) = entries(&from.join(SNAPSHOTS_DIR))? else { return Ok(()) };
+    make(&snapshots)?;
+    for snapshot in found {
+        let into = snapshots.join(snapshot.file_name().unwrap_or_default());
+        make(&into)?;
+        for file in entries(&snapshot)?.unwrap_or_default() {
+            copy_file(&file, &into.join(file.file_name().unwrap_or_default()))?;
+        }
+    }
+    Ok(())
+}
+
+fn make(folder: &Path) -> Result<(), StageError> {
+    fs::create_dir(folder).map_err(|source| StageError::Copy { path: folder.to_owned(), source })
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), StageError> {
+    match fs::metadata(from) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Ok(()),
+        // verify tells of what is missing.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(StageError::Copy { path: from.to_owned(), source }),
+    }
+    fs::copy(from, to).map(drop).map_err(|source| StageError::Copy { path: from.to_owned(), source })
+}
+
+/// What is in a folder; none when there is no folder.
+fn entries(folder: &Path) -> Result<Option<BTreeSet<PathBuf>>, StageError> {
+    let fail = |source| StageError::Copy { path: folder.to_owned(), source };
+    match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        found => {
+            let found: io::Result<_> = found.map_err(fail)?.map(|entry| Ok(entry?.path())).collect();
+            found.map(Some).map_err(fail)
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<Option<File>, StageError> {
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => file.map(Some).map_err(|source| StageError::Copy { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{ClusterSpec, Election, SpecText};
+    use crate::generate::{self, Plan, WriteOptions};
+
+    fn generated(nodes: &str) -> TempDir {
+        let text = SpecText {
+            nodes,
+            server_ids: "a,b,c",
+            nonvoters: "",
+            initial_leader: "b",
+            initial_term: 1,
+            network: None,
+            election: Election::Named,
+        };
+        let spec = ClusterSpec::parse(&text).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (root, _) = state_dir::open_root(folder.path(), None, Duration::ZERO).unwrap();
+        let options = WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
+        generate::write(&Plan::new(&spec).with_payload(crate::gate::SAMPLE_HEAD), root, &options).unwrap();
+        folder
+    }
+
+    fn reasons(nodes: &str) -> Vec<(String, &'static str)> {
+        let staged = Staged::copy(generated(nodes).path()).unwrap();
+        staged.moved.iter().map(|moved| (moved.from.clone(), moved.reason)).collect()
+    }
+
+    #[test]
+    fn names_of_hosts_stay_and_all_else_is_moved() {
+        assert_eq!(reasons("seq-1.example:50050,seq-2:50051,c.example.:1"), []);
+        let moved = reasons("10.0.0.1:50050,[fd00::1]:50050,db.localhost:50050");
+        let words: Vec<&str> = moved.iter().map(|(_, reason)| *reason).collect();
+        assert_eq!(words, ["an IP address", "an IP address", "a loopback address"]);
+        let shared = reasons("host:50050,HOST:50051,c:50050");
+        let both = [
+            ("host:50050".to_owned(), "several servers on one host"),
+            ("HOST:50051".to_owned(), "several servers on one host"),
+        ];
+        assert_eq!(shared, both);
+    }
+
+    #[test]
+    fn a_moved_copy_is_the_same_cluster_and_the_original_is_as_it_was() {
+        let folder = generated("10.0.0.1:50050,10.0.0.2:50051,c.example:50052");
+        let before = fs::read(folder.path().join("b").join(LOG_FILE)).unwrap();
+        let staged = Staged::copy(folder.path()).unwrap();
+        assert_eq!(fs::read(folder.path().join("b").join(LOG_FILE)).unwrap(), before);
+        assert_eq!((staged.candidates.clone(), staged.errors.clone()), (vec!["b".to_owned()], vec![]));
+        assert_eq!(staged.head.as_ref().unwrap().1, crate::gate::SAMPLE_HEAD);
+        assert_eq!(staged.address("b"), Some(("server-2.gate.test", 50051)));
+        let report = verify(staged.copy.path(), None).unwrap();
+        for node in &report.nodes {
+            let latest = node.latest_configuration().unwrap().configuration;
+            let addresses: Vec<&str> = latest.servers.iter().map(|server| server.address.as_str()).collect();
+            assert_eq!(addresses, ["server-1.gate.test:50050", "server-2.gate.test:50051", "c.example:50052"]);
+            assert_eq!(node.stable.vote().unwrap().1, "server-2.gate.test:50051");
+        }
+        assert_eq!(report.winners, Some(vec!["b".to_owned()]));
+    }
+
+    #[test]
+    fn snapshots_are_moved_too() {
+        let folder = generated("10.0.0.1:50050,10.0.0.2:50050,10.0.0.3:50050");
+        let snapshot = folder.path().join("a").join(SNAPSHOTS_DIR).join("1-2-3");
+        fs::create_dir_all(&snapshot).unwrap();
+        let meta = r#"{"Version":1,"ID":"1-2-3","Index":2,"Term":1,"Peers":"","Configuration":{"Servers":[{"Suffrage":0,"ID":"a","Address":"10.0.0.1:50050"}]},"ConfigurationIndex":1,"Size":1,"CRC":"AAAAAAAAAAA="}"#;
+        fs::write(snapshot.join(META_FILE), meta).unwrap();
+        fs::write(snapshot.join(STATE_FILE), "x").unwrap();
+        let staged = Staged::copy(folder.path()).unwrap();
+        let copied = crate::raft::snapshot_store::list(&staged.folder("a").join(SNAPSHOTS_DIR)).unwrap();
+        assert_eq!(copied.listed[0].configuration.servers[0].address, "server-1.gate.test:50050");
+        assert_eq!(fs::read_to_string(snapshot.join(META_FILE)).unwrap(), meta);
+    }
+
+    #[test]
+    fn a_running_node_is_refused() {
+        let folder = generated("a:1,b:1,c:1");
+        let held = state_dir::lock(&[StateDir::new(folder.path().join("c"))], Duration::ZERO).unwrap();
+        assert!(matches!(Staged::copy(folder.path()), Err(StageError::Locked(state_dir::Error::Locked { .. }))));
+        drop(held);
+        assert!(Staged::copy(folder.path()).is_ok());
+    }
+}
