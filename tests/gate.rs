@@ -66,6 +66,13 @@ fn generate(folder: &Path, nodes: &str, more: &[&str]) {
 }
 
 #[test]
+fn help_explains_what_is_looked_at() {
+    let output = Command::new(env!("CARGO_BIN_EXE_op-conductor-init")).args(["gate", "--help"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
 fn a_sample_cluster_is_accepted_and_junit_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let junit = folder.path().join("gate.xml");

@@ -90,7 +90,7 @@ struct LogFlags {
 
 /// Runs the command and says how it ended.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = without_empty_variables(Cli::command()).try_get_matches_from(args);
+    let parsed = without_empty_variables(command()).try_get_matches_from(args);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -119,6 +119,17 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// The command line as it is declared, but for flags that two verbs share.
+fn command() -> clap::Command {
+    #[cfg(feature = "gate")]
+    return {
+        let adapt = |command: clap::Command| command.mut_subcommand("gate", |gate| gate.mut_args(gate::adapt));
+        adapt(Cli::command().mut_subcommand("raft", adapt))
+    };
+    #[cfg(not(feature = "gate"))]
+    Cli::command()
 }
 
 /// A variable that is set to nothing is not set: that is how an orchestrator's template leaves one out.
@@ -165,6 +176,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::LazyLock;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use rustix::process::{Pid, Signal, kill_process_group};
+use testcontainers::bollard::models::BuildInfo;
 use testcontainers::bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
 use testcontainers::bollard::{Docker, body_try_stream};
 use testcontainers::core::client::docker_client_instance;
@@ -26,7 +27,7 @@ FROM golang:1.25 AS build
 WORKDIR /oracle
 COPY . .
 ARG WANTED BINARY
-RUN ./build.sh $WANTED && cp bin/$BINARY /main
+RUN sh build.sh $WANTED && cp bin/$BINARY /main
 FROM scratch
 LABEL op-conductor-init.managed=true
 COPY --from=build /main /main
@@ -144,7 +145,11 @@ impl Drop for Group {
 async fn compile(name: &str, folder: &Path, wanted: &str, arch: &str) -> Result<(), Error> {
     let fail = |reason: String| Error::NoImage { image: name.to_owned(), reason };
     let mut command = Command::new("sh");
-    command.arg("build.sh").arg(wanted).current_dir(folder).env("GOOS", "linux").process_group(0);
+    // Go's own scratch goes with the folder, also when it is killed.
+    let scratch = folder.join("tmp");
+    std::fs::create_dir(&scratch).map_err(|error| fail(error.to_string()))?;
+    command.arg("build.sh").arg(wanted).current_dir(folder).env("GOOS", "linux").env("GOTMPDIR", scratch);
+    command.process_group(0);
     if !arch.is_empty() {
         command.env("GOARCH", arch);
     }
@@ -155,8 +160,7 @@ async fn compile(name: &str, folder: &Path, wanted: &str, arch: &str) -> Result<
     group.0 = None;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last: Vec<&str> = said.lines().rev().take(3).collect();
-        return Err(fail(format!("go build failed: {}", last.into_iter().rev().collect::<Vec<_>>().join("; "))));
+        return Err(fail(format!("go build failed: {}", last_lines(&said))));
     }
     Ok(())
 }
@@ -164,15 +168,30 @@ async fn compile(name: &str, folder: &Path, wanted: &str, arch: &str) -> Result<
 async fn assemble(docker: &Docker, name: &str, wanted: &str, binary: &str, context: Archive) -> Result<(), Error> {
     let arguments = [("WANTED", wanted), ("BINARY", binary)].into();
     let options = BuildImageOptionsBuilder::new().t(name).rm(true).forcerm(true).buildargs(&arguments).build();
-    let mut said = docker.build_image(options, None, Some(body_try_stream(context.into_stream())));
-    while let Some(info) = said.try_next().await? {
-        if let Some(error) = info.error_detail {
-            let reason = error.message.unwrap_or_default();
-            let reason = format!("{reason}; with Go on the PATH, no image has to be pulled");
-            return Err(Error::NoImage { image: name.to_owned(), reason });
-        }
+    let mut output = docker.build_image(options, None, Some(body_try_stream(context.into_stream())));
+    let mut said = String::new();
+    while let Some(step) = output.next().await {
+        let error = match step {
+            Ok(BuildInfo { stream, error_detail: None, .. }) => {
+                said += &stream.unwrap_or_default();
+                continue;
+            }
+            Ok(BuildInfo { error_detail: Some(detail), .. }) => detail.message.unwrap_or_default(),
+            Err(error) => error.to_string(),
+        };
+        let reason = format!("{error}: {}; with Go on the PATH, no image has to be pulled", last_lines(&said));
+        return Err(Error::NoImage { image: name.to_owned(), reason });
     }
     Ok(())
+}
+
+/// The end of what a build said, in one line.
+fn last_lines(said: &str) -> String {
+    // Docker colours what went to standard error.
+    let said = said.replace("\u{1b}[91m", "").replace("\u{1b}[0m", "");
+    let mut last: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).rev().take(3).collect();
+    last.reverse();
+    last.join("; ")
 }
 
 async fn client() -> Result<Docker, Error> {

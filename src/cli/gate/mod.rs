@@ -37,8 +37,8 @@ Examples:
     op-conductor-init gate --state-dir ./raft-state --parallel 2 \\
       --target op-conductor:v1.13.7,op-conductor:v1.19.0,raft:1.8.0
 
-Each target gets a copy of the state, a network of its own and a stub in place of
-op-node and the execution client. These are looked at, one after the other:
+Each target gets a copy of the state, a network of its own, and a stub in place
+of op-node and execution client. Looked at are, one after the other:
   boot          every server runs
   first-leader  who led first, and whether only it could by the state
   members       all servers see the members that the state has
@@ -212,6 +212,18 @@ struct ClusterOptions {
         hide_env_values = true
     )]
     initial_term: Option<u64>,
+}
+
+/// generate's flags of the unsafe head, as they are here: with variables of their own, and only for state that is made.
+pub(super) fn adapt(arg: clap::Arg) -> clap::Arg {
+    let variable = match arg.get_id().as_str() {
+        "unsafe_head" => "OP_CONDUCTOR_INIT_GATE_UNSAFE_HEAD",
+        "execution_rpc" => "OP_CONDUCTOR_INIT_GATE_EXECUTION_RPC",
+        "block" => "OP_CONDUCTOR_INIT_GATE_BLOCK",
+        "rpc_header" => "OP_CONDUCTOR_INIT_GATE_RPC_HEADER",
+        _ => return arg,
+    };
+    arg.env(variable).conflicts_with("state_dir")
 }
 
 /// What is tried when nothing is named.
