@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::bolt::{self, PageCounts, ReadAt, Reader, TxId};
 use crate::open::open_file;
 use crate::payload::{Head, PayloadChecker, StoredHead, Version};
-use crate::raft::snapshot_store::{self, Snapshots};
+use crate::raft::snapshot_store::{self, STATE_FILE, SnapshotMeta, Snapshots};
 use crate::raft::{
     CONF_BUCKET, ConfigurationAt, Index, LOGS_BUCKET, Log, LogChecker, LogSummary, LogType, StableState, Suffrage,
     Term, check_stable,
@@ -21,8 +21,6 @@ use crate::raft::{
 use crate::report::{Finding, Findings, Severity};
 use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 
-/// The state machine's state in a snapshot's folder.
-const STATE_FILE: &str = "state.bin";
 /// Bytes of an envelope that tell which block it is.
 const PEEK_LEN: u64 = 4096;
 /// So often a database that changes meanwhile is read again.
@@ -188,6 +186,9 @@ impl Node {
             Node { id, path, log_store, stable_store, log, stable, head, payload_versions, snapshots, findings };
         node.findings.extend(log_findings);
         node.findings.extend(stable_findings);
+        if depth == Depth::Structure {
+            node.check_snapshots();
+        }
         node.check();
         Ok(node)
     }
@@ -235,6 +236,17 @@ impl Node {
     /// Whether raft has led or followed somebody on this state.
     pub fn has_run(&self) -> bool {
         self.log.dated > 0 || !self.snapshots.listed.is_empty()
+    }
+
+    /// Whether raft could load the snapshots. One that a running node reaps meanwhile is none.
+    fn check_snapshots(&mut self) {
+        let folder = self.path.join(SNAPSHOTS_DIR);
+        for (place, meta) in self.snapshots.listed.iter().enumerate() {
+            let found = snapshot_store::check(&folder, meta, place == 0);
+            if found.is_empty() || folder.join(&meta.folder).is_dir() {
+                self.findings.extend(found);
+            }
+        }
     }
 
     /// What only both files together tell.
@@ -334,14 +346,25 @@ fn read_log(
     })
 }
 
-/// The head in the newest snapshot's state.bin, which is an envelope as in the log. (op-conductor raft_fsm.go Persist)
+/// The heads in the snapshots of the server's folder `path`, the newest first.
+pub fn heads_of_snapshots(path: &Path) -> Result<Vec<StoredHead>, Error> {
+    let folder = path.join(SNAPSHOTS_DIR);
+    let snapshots = snapshot_store::list(&folder).map_err(|source| Error::Io { path: folder, source })?;
+    Ok(snapshots.listed.iter().filter_map(|meta| head_in_snapshot(path, meta)).collect())
+}
+
+/// The head in the newest snapshot.
 fn head_of_snapshot(path: &Path, snapshots: &Snapshots) -> Option<StoredHead> {
-    let newest = snapshots.listed.first()?;
-    let file = open_file(&path.join(SNAPSHOTS_DIR).join(&newest.id).join(STATE_FILE)).ok()?;
+    head_in_snapshot(path, snapshots.listed.first()?)
+}
+
+/// The head in a snapshot's state.bin, which is an envelope as in the log. (op-conductor raft_fsm.go Persist)
+fn head_in_snapshot(path: &Path, meta: &SnapshotMeta) -> Option<StoredHead> {
+    let file = open_file(&path.join(SNAPSHOTS_DIR).join(&meta.id).join(STATE_FILE)).ok()?;
     let mut bytes = Vec::new();
     file.take(PEEK_LEN).read_to_end(&mut bytes).ok()?;
     let head = Head::peek(&bytes).ok()?;
-    Some(StoredHead { head, index: newest.index.0, term: newest.term.0, in_snapshot: true })
+    Some(StoredHead { head, index: meta.index.0, term: meta.term.0, in_snapshot: true })
 }
 
 fn read_stable(path: &Path, depth: Depth) -> Result<(Store, (StableState, Vec<Finding>)), Error> {

@@ -15,13 +15,14 @@
 pub mod bolt;
 pub mod cluster;
 pub mod durable;
+pub mod entries;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod generate;
 #[cfg(feature = "payload")]
 pub mod head;
 pub mod inspect;
-mod open;
+pub mod open;
 pub mod payload;
 pub mod raft;
 pub mod report;

@@ -112,6 +112,9 @@ pub enum PageError {
         /// Bytes of the page and its overflow.
         run_len: u64,
     },
+    /// A tree comes to it a second time.
+    #[error("the tree comes to this page a second time, or never ends")]
+    Repeated,
     /// A branch without children: bbolt panics on it.
     #[error("a branch page without elements")]
     EmptyBranch,

@@ -12,6 +12,7 @@ mod reach;
 mod read;
 mod run;
 mod source;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod tx;
@@ -26,4 +27,5 @@ pub use page::{PageHeader, PageKind};
 pub use problem::{Problem, ProblemKind};
 pub use read::{Bucket, Cursor, Metas, Reader};
 pub use source::{ReadAt, Storage};
+pub use survey::{ElementView, PageUse, PageView, Step, Survey, TreePage};
 pub use tx::{Db, Tx};

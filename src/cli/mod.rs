@@ -1,5 +1,6 @@
 //! The command line: one file a verb, each with its options, its help and a short run.
 
+mod extras;
 mod failure;
 #[cfg(feature = "gate")]
 mod gate;
@@ -7,6 +8,9 @@ mod generate;
 #[cfg(feature = "payload")]
 mod head;
 mod info;
+mod log;
+mod pages;
+mod snapshot;
 mod text;
 mod values;
 mod verify;
@@ -56,6 +60,9 @@ enum Verb {
     Generate(Box<generate::Generate>),
     Info(info::Options),
     Verify(verify::Options),
+    Log(Box<log::LogCommand>),
+    Pages(pages::Pages),
+    Snapshot(snapshot::SnapshotCommand),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
     /// Boot a cluster's state on real op-conductor or raft, in containers
@@ -65,6 +72,8 @@ enum Verb {
         #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
         _ignored: Vec<OsString>,
     },
+    Completions(extras::Completions),
+    Man(extras::Man),
 }
 
 /// How a command that did its work ended.
@@ -105,6 +114,11 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Generate(generate) => generate.run().map(|()| Outcome::Fine),
             Verb::Info(info) => info.run(),
             Verb::Verify(verify) => verify.run(),
+            Verb::Log(log) => log.run(),
+            Verb::Pages(pages) => pages.run(),
+            Verb::Snapshot(snapshot) => snapshot.run(),
+            Verb::Completions(completions) => completions.run(command()),
+            Verb::Man(man) => man.run(command()),
             #[cfg(feature = "gate")]
             Verb::Gate(gate) => gate.run(),
             #[cfg(not(feature = "gate"))]

@@ -15,6 +15,7 @@ use crate::bolt::{Db, Reader};
 use crate::inspect::{Node, state_folders};
 use crate::payload::{Head, StoredHead};
 use crate::raft::codec::{decode_configuration, decode_log, encode_configuration, encode_log};
+use crate::raft::snapshot_store::{META_FILE, STATE_FILE};
 use crate::raft::{CONF_BUCKET, Configuration, LAST_VOTE_CAND, LOGS_BUCKET, Log, LogType, Server};
 use crate::state_dir::{self, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
 use crate::verify::{self, verify};
@@ -22,8 +23,6 @@ use crate::{bolt, inspect};
 
 /// Top level domain that no other name can have. (RFC 6761)
 const DOMAIN: &str = "gate.test";
-const META_FILE: &str = "meta.json";
-const STATE_FILE: &str = "state.bin";
 
 /// Why state can't be booted.
 #[derive(Debug, thiserror::Error)]

@@ -1,22 +1,34 @@
 //! The folder `snapshots/` of a server, as raft's FileSnapshotStore lists it. (hashicorp/raft file_snapshot.go)
 
+mod check;
+
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Deserializer};
+
+pub use check::{StateFile, check};
 
 use super::configuration::{Configuration, Server, Suffrage};
 use super::log::{Index, Term};
 use crate::open::open_file;
 
+/// What raft says of a snapshot. (hashicorp/raft file_snapshot.go metaFilePath)
+pub const META_FILE: &str = "meta.json";
+/// The state machine's state. (hashicorp/raft file_snapshot.go stateFilePath)
+pub const STATE_FILE: &str = "state.bin";
 /// A meta.json above this length isn't read: a configuration of 100,000 servers is shorter.
 const MAX_META_LEN: u64 = 16 << 20;
 
 /// What `meta.json` says of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotMeta {
-    /// Name of its folder: `<term>-<index>-<unix milliseconds>`.
+    /// Name of its folder, which should be its id.
+    pub folder: String,
+    /// `<term>-<index>-<unix milliseconds>`.
     pub id: String,
     /// Last index that it covers.
     pub index: Index,
@@ -28,6 +40,12 @@ pub struct SnapshotMeta {
     pub configuration_index: Index,
     /// Bytes of `state.bin`.
     pub size: u64,
+    /// CRC-64 of `state.bin`, 8 bytes big endian; empty while it is being written.
+    pub crc: Vec<u8>,
+    /// The voters' addresses, as raft before version 1 of the format had them.
+    pub peers: Vec<u8>,
+    /// 0 or 1.
+    pub version: i64,
 }
 
 /// What is in the folder.
@@ -69,7 +87,7 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
     if name.ends_with(".tmp") {
         return Err("being made, or left over from a snapshot that was never finished".to_owned());
     }
-    let path: PathBuf = folder.join("meta.json");
+    let path: PathBuf = folder.join(META_FILE);
     let file = open_file(&path).map_err(|error| format!("meta.json: {error}"))?;
     let mut text = String::new();
     file.take(MAX_META_LEN).read_to_string(&mut text).map_err(|error| format!("meta.json: {error}"))?;
@@ -84,12 +102,16 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
     };
     let servers = meta.configuration.servers.unwrap_or_default();
     Ok(SnapshotMeta {
+        folder: name.to_owned(),
         id: meta.id,
         index: Index(meta.index),
         term: Term(meta.term),
         configuration: Configuration { servers: servers.into_iter().map(server).collect::<Result<_, String>>()? },
         configuration_index: Index(meta.configuration_index),
         size: meta.size,
+        crc: meta.crc,
+        peers: meta.peers,
+        version: meta.version,
     })
 }
 
@@ -109,6 +131,16 @@ struct GoMeta {
     configuration_index: u64,
     #[serde(default)]
     size: u64,
+    #[serde(default, rename = "CRC", deserialize_with = "bytes")]
+    crc: Vec<u8>,
+    #[serde(default, deserialize_with = "bytes")]
+    peers: Vec<u8>,
+}
+
+/// Go's []byte in JSON: base64, or null.
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    BASE64_STANDARD.decode(text).map_err(serde::de::Error::custom)
 }
 
 #[derive(Deserialize, Default)]

@@ -1,0 +1,140 @@
+//! `log diff`: where two logs part.
+
+use std::path::{Path, PathBuf};
+
+use op_conductor_init::entries::{Bounds, Entries};
+use op_conductor_init::raft::codec::decode_log;
+use op_conductor_init::raft::{Index, Log};
+use serde_json::{Value, json};
+
+use super::entry::{Columns, to_json};
+use super::{failure, open};
+use crate::cli::failure::Failure;
+use crate::cli::values::Format;
+use crate::cli::{Outcome, answer};
+
+/// Compare the logs of two servers, or of a server and its backup: the first index that differs, and how
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  op-conductor-init log diff ./raft-state/sequencer-1 ./raft-state/sequencer-2
+  op-conductor-init log diff --format json ./backup/sequencer-1 \\
+    ./raft-state/sequencer-1
+
+Logs that were generated differ in their last entries, on purpose: the first
+leader's replace the others'. One log may also be shorter, or begin later.
+
+Exit status: 0 equal where both have entries; 1 they differ; 2 could not tell.")]
+pub(super) struct Diff {
+    /// A server's folder
+    a: PathBuf,
+
+    /// Another one
+    b: PathBuf,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+/// What two logs have in common.
+#[derive(Debug, Default)]
+struct Common {
+    /// First and last index at which both have the same entry.
+    equal: Option<(Index, Index)>,
+    /// The first index at which they have different ones, with both.
+    differs: Option<(Index, Vec<u8>, Vec<u8>)>,
+}
+
+impl Diff {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let bounds = [bounds(&self.a)?, bounds(&self.b)?];
+        let from = bounds[0].zip(bounds[1]).map_or(Index(0), |(a, b)| a.0.max(b.0));
+        let common = compare(open("A", &self.a, from)?, open("B", &self.b, from)?)?;
+        answer(&match self.format {
+            Format::Text => self.text(bounds, &common),
+            Format::Json => format!("{:#}\n", self.json(bounds, &common)),
+        })?;
+        Ok(if common.differs.is_some() { Outcome::Bad } else { Outcome::Fine })
+    }
+
+    fn text(&self, bounds: [Bounds; 2], common: &Common) -> String {
+        let mut text = String::new();
+        for (name, path, bounds) in [("A", &self.a, bounds[0]), ("B", &self.b, bounds[1])] {
+            let range = bounds.map_or_else(|| "empty".to_owned(), |(first, last)| format!("{first}..{last}"));
+            text += &format!("{name}  {range}  {}\n", path.display());
+        }
+        text += &match common.equal {
+            Some((first, last)) if first == last => format!("Equal at index {first}.\n"),
+            Some((first, last)) => format!("Equal from index {first} to {last}.\n"),
+            None => "They have no entry in common.\n".to_owned(),
+        };
+        if let Some((index, a, b)) = &common.differs {
+            let columns = Columns::up_to(*index);
+            text += &format!("They differ at index {index}:\n   {}\n", columns.header());
+            for (name, bytes) in [("A", a), ("B", b)] {
+                let row = decode_log(bytes).map_or_else(|error| error.to_string(), |log| columns.row(&log));
+                text += &format!("{name}  {row}\n");
+            }
+            text += &match (decode_log(a), decode_log(b)) {
+                (Ok(a), Ok(b)) => format!("Different: {}.\n", differences(&a, &b).join(", ")),
+                _ => String::new(),
+            };
+        }
+        text
+    }
+
+    fn json(&self, bounds: [Bounds; 2], common: &Common) -> Value {
+        let range = |bounds: Bounds| bounds.map(|(first, last)| json!({"first_index": first, "last_index": last}));
+        let entry = |bytes: &[u8]| {
+            decode_log(bytes).map_or_else(|it| json!({"error": it.to_string()}), |it| to_json(&it, false))
+        };
+        json!({
+            "a": {"path": self.a, "log": range(bounds[0])},
+            "b": {"path": self.b, "log": range(bounds[1])},
+            "equal": range(common.equal),
+            "differs": common.differs.as_ref().map(|(index, a, b)| json!({"index": index, "a": entry(a), "b": entry(b)})),
+        })
+    }
+}
+
+fn bounds(folder: &Path) -> Result<Bounds, Failure> {
+    open("A and B", folder, Index(0))?.bounds().map_err(failure)
+}
+
+/// Goes through both until they differ or one ends.
+fn compare(mut a: Entries, mut b: Entries) -> Result<Common, Failure> {
+    let mut common = Common::default();
+    loop {
+        let (Some((at, a)), Some((other, b))) = (a.next_bytes().map_err(failure)?, b.next_bytes().map_err(failure)?)
+        else {
+            return Ok(common);
+        };
+        if at != other || a != b {
+            common.differs = Some((at.min(other), a.to_vec(), b.to_vec()));
+            return Ok(common);
+        }
+        common.equal = Some((common.equal.map_or(at, |(first, _)| first), at));
+    }
+}
+
+/// The names of what is different in two entries.
+fn differences(a: &Log<'_>, b: &Log<'_>) -> Vec<&'static str> {
+    let fields = [
+        ("index", a.index != b.index),
+        ("term", a.term != b.term),
+        ("type", a.kind != b.kind),
+        ("data", a.data != b.data),
+        ("extensions", a.extensions != b.extensions),
+        ("time appended", a.appended_at != b.appended_at),
+    ];
+    let names: Vec<&str> = fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
+    if names.is_empty() { vec!["the encoding alone"] } else { names }
+}

@@ -1,0 +1,74 @@
+//! `log`: entries as a table, or one JSON object a line.
+
+use op_conductor_init::entries::Indexes;
+use op_conductor_init::raft::LogType;
+
+use super::entry::{Columns, to_json, whole};
+use super::{FilterOptions, Listens, Output, StateDirOption, failure, open};
+use crate::cli::Outcome;
+use crate::cli::failure::Failure;
+use crate::cli::values::Format;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    folder: StateDirOption,
+
+    /// Which indexes: 10..20 (both included), 10.., ..20, 15, or ~10 for the last ten [default: all]
+    #[arg(value_name = "RANGE")]
+    indexes: Option<Indexes>,
+
+    #[command(flatten)]
+    filter: FilterOptions,
+
+    /// Show the payload of each command in full
+    #[arg(long)]
+    payload: bool,
+
+    /// How to write the answer; json is one object a line
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+impl List {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let folder = self.folder.path()?;
+        let bounds = open("--state-dir", folder, op_conductor_init::raft::Index(0))?.bounds().map_err(failure)?;
+        let range = self.indexes.clone().unwrap_or_default().within(bounds);
+        let mut entries = open("--state-dir", folder, *range.start())?;
+        let filter = self.filter.filter();
+        let columns = Columns::up_to(bounds.map_or(*range.start(), |(_, last)| last));
+        let mut output = Output::new();
+        if self.format == Format::Text && output.line(&columns.header())? == Listens::No {
+            return Ok(Outcome::Fine);
+        }
+        while let Some(log) = entries.next_log().map_err(failure)? {
+            if log.index > *range.end() {
+                break;
+            }
+            if !filter.wants(&log) {
+                continue;
+            }
+            let mut lines = match self.format {
+                Format::Text => columns.row(&log),
+                Format::Json => to_json(&log, self.payload).to_string(),
+            };
+            if self.format == Format::Text && self.payload && log.kind == LogType::Command {
+                let whole = whole(log.data.as_deref().unwrap_or_default());
+                lines += &whole.map_or_else(|error| format!("\n{error}"), |whole| format!("\n{whole:#}"));
+            }
+            if output.line(&lines)? == Listens::No {
+                return Ok(Outcome::Fine);
+            }
+        }
+        output.end()?;
+        Ok(Outcome::Fine)
+    }
+}

@@ -1,0 +1,219 @@
+//! `log`: the entries of one server, running or not.
+
+mod diff;
+mod entry;
+mod list;
+mod search;
+mod stats;
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+use op_conductor_init::entries::{self, Block, Entries, Filter, Span};
+use op_conductor_init::inspect::state_folders;
+use op_conductor_init::raft::{Index, LogType};
+
+use super::Outcome;
+use super::failure::Failure;
+
+const HELP: &str = "\
+Examples:
+  The last 20 entries:
+    op-conductor-init log --state-dir ./raft-state/sequencer-1 ~20
+
+  All blocks that came in the last ten minutes, one JSON object a line:
+    op-conductor-init log --state-dir ./raft-state/sequencer-1 \\
+      --type command --since 10m --format json
+
+  Where is block 1234567, and do two servers have the same log?
+    op-conductor-init log search --state-dir ./raft-state/sequencer-1 \\
+      --block 1234567
+    op-conductor-init log diff ./raft-state/sequencer-1 ./raft-state/sequencer-2
+
+Works on running nodes: no lock is taken or waited for, nothing is changed.
+
+Exit status:
+  0  shown
+  1  search: nothing was found; diff: the logs differ
+  2  could not tell: no log, damage, wrong usage, or an I/O error";
+
+/// Show the log of a server, entry by entry; search, compare and count
+#[derive(Debug, Args)]
+#[command(after_help = HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct LogCommand {
+    #[command(subcommand)]
+    verb: Option<LogVerb>,
+    #[command(flatten)]
+    list: list::List,
+}
+
+#[derive(Debug, Subcommand)]
+enum LogVerb {
+    Search(search::Search),
+    Diff(diff::Diff),
+    Stats(stats::Stats),
+}
+
+impl LogCommand {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        match &self.verb {
+            None => self.list.run(),
+            Some(LogVerb::Search(search)) => search.run(),
+            Some(LogVerb::Diff(diff)) => diff.run(),
+            Some(LogVerb::Stats(stats)) => stats.run(),
+        }
+    }
+}
+
+/// Conditions that entries are chosen by.
+#[derive(Debug, Args)]
+struct FilterOptions {
+    /// Only entries of this type. Repeatable
+    #[arg(long = "type", value_name = "TYPE", value_enum, value_delimiter = ',')]
+    kinds: Vec<Kind>,
+
+    /// Only entries of this term, or of these: 3..7
+    #[arg(long, value_name = "TERM")]
+    term: Option<Span>,
+
+    /// Only the entry of this block: a number, numbers as 10..20, or a hash (its beginning will do)
+    #[arg(long, value_name = "BLOCK")]
+    block: Option<Block>,
+
+    /// Only entries that were appended since: a time such as 2026-11-23T03:00:00Z, or 10m for ten minutes ago
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Timestamp>,
+}
+
+/// Types that an entry can have today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// A payload, for the state machine
+    Command,
+    /// Written by a leader that has just won
+    Noop,
+    /// Waits until all before it is applied
+    Barrier,
+    /// The members
+    Configuration,
+}
+
+impl FilterOptions {
+    fn filter(&self) -> Filter {
+        let kind = |kind: &Kind| match kind {
+            Kind::Command => LogType::Command,
+            Kind::Noop => LogType::Noop,
+            Kind::Barrier => LogType::Barrier,
+            Kind::Configuration => LogType::Configuration,
+        };
+        Filter {
+            kinds: self.kinds.iter().map(kind).collect(),
+            terms: self.term.clone(),
+            block: self.block.clone(),
+            since: self.since,
+        }
+    }
+}
+
+/// A time, or how long ago.
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago: Option<SignedDuration> = text.parse().ok().filter(|ago: &SignedDuration| !ago.is_negative());
+    let time = ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok());
+    time.ok_or_else(|| "expected a time such as 2026-11-23T03:00:00Z, or how long ago: 10m, 2h".to_owned())
+}
+
+/// Opens the log of one server.
+fn open(flag: &str, folder: &Path, from: Index) -> Result<Entries, Failure> {
+    one_server(flag, folder)?;
+    Entries::open(folder, from).map_err(failure)
+}
+
+/// Sees that a folder is one server's.
+fn one_server(flag: &str, folder: &Path) -> Result<(), Failure> {
+    let folders =
+        state_folders(folder).map_err(|error| Failure::unable(anyhow::Error::new(error).context(flag.to_owned())))?;
+    let [only] = folders.as_slice() else {
+        let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        let error = anyhow!("{flag}: {} holds {} servers", folder.display(), folders.len());
+        return Err(Failure::unable(error).with_hint(Some(format!("name one of {}", names.join(", ")))));
+    };
+    if only != folder {
+        let error = anyhow!("{flag}: {} is a folder of servers", folder.display());
+        return Err(Failure::unable(error).with_hint(Some(format!("name {}", only.display()))));
+    }
+    Ok(())
+}
+
+fn failure(error: entries::Error) -> Failure {
+    let damaged = matches!(error, entries::Error::Bolt { .. } | entries::Error::Entry { .. });
+    Failure::unable(error).with_hint(damaged.then_some("verify tells what is wrong with the file"))
+}
+
+/// Standard output for long answers: lines as they come, and the quiet end of a pipe that has had enough.
+struct Output(BufWriter<io::StdoutLock<'static>>);
+
+/// Whether somebody still listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listens {
+    Yes,
+    No,
+}
+
+impl Output {
+    fn new() -> Output {
+        Output(BufWriter::new(io::stdout().lock()))
+    }
+
+    fn line(&mut self, line: &str) -> Result<Listens, Failure> {
+        let written = self.0.write_all(super::printable(line).as_bytes()).and_then(|()| self.0.write_all(b"\n"));
+        listens(written)
+    }
+
+    fn end(mut self) -> Result<Listens, Failure> {
+        listens(self.0.flush())
+    }
+}
+
+fn listens(written: io::Result<()>) -> Result<Listens, Failure> {
+    match written {
+        Ok(()) => Ok(Listens::Yes),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Listens::No),
+        Err(error) => Err(Failure::unable(anyhow::Error::new(error).context("writing to stdout"))),
+    }
+}
+
+/// The folder that all of these need.
+#[derive(Debug, Args)]
+struct StateDirOption {
+    /// A server's folder: <storage dir>/<server id>
+    // An option, because the verbs below `log` have one of their own.
+    #[arg(long, value_name = "DIR", required = true, env = "OP_CONDUCTOR_INIT_LOG_STATE_DIR", hide_env_values = true)]
+    state_dir: Option<PathBuf>,
+}
+
+impl StateDirOption {
+    fn path(&self) -> Result<&Path, Failure> {
+        self.state_dir.as_deref().ok_or_else(|| Failure::unable(anyhow!("--state-dir is missing")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_one_or_how_long_ago() {
+        assert_eq!(since("2026-11-23T03:00:00Z"), Ok("2026-11-23T03:00:00Z".parse().unwrap()));
+        let ago = Timestamp::now().duration_since(since("10m").unwrap());
+        assert!((600..660).contains(&ago.as_secs()), "{ago:?}");
+        for bad in ["", "10", "-10m", "yesterday"] {
+            assert!(since(bad).is_err(), "{bad:?}");
+        }
+    }
+}

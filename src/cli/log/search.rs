@@ -1,0 +1,119 @@
+//! `log search`: where something is, in the log or in a snapshot.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use clap::ArgGroup;
+use op_conductor_init::entries::{Block, Span};
+use op_conductor_init::inspect;
+use op_conductor_init::payload::StoredHead;
+use op_conductor_init::raft::Index;
+use serde_json::json;
+
+use super::entry::{Columns, to_json};
+use super::{FilterOptions, Listens, Output, StateDirOption, failure, open};
+use crate::cli::failure::Failure;
+use crate::cli::values::Format;
+use crate::cli::{Outcome, talk};
+
+/// Find entries by index, term, type, block or time; a block that the log has no more, in the snapshot
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["index", "kinds", "term", "block", "since"]))]
+#[command(after_help = "\
+Examples:
+  op-conductor-init log search --state-dir ./raft-state/sequencer-1 --block 0x9f3c
+  op-conductor-init log search --state-dir ./raft-state/sequencer-1 \\
+    --type configuration --term 3..7
+
+Exit status: 0 found; 1 nothing was found; 2 could not tell.")]
+pub(super) struct Search {
+    #[command(flatten)]
+    folder: StateDirOption,
+
+    /// This index, or these: 10..20
+    #[arg(long, value_name = "INDEX")]
+    index: Option<Span>,
+
+    #[command(flatten)]
+    filter: FilterOptions,
+
+    /// Stop after so many
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    most: u64,
+
+    /// How to write the answer; json is one object a line
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+impl Search {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let span = self.index.clone().map_or(0..=u64::MAX, |Span(span)| span);
+        let found = self.in_log(&span)?;
+        if found == self.most {
+            talk(format_args!("note: stopped after {found} entries (--most)"));
+        }
+        if found > 0 || self.in_snapshot()? {
+            return Ok(Outcome::Fine);
+        }
+        talk("nothing was found");
+        Ok(Outcome::Bad)
+    }
+
+    /// Shows what the log has; how many they were.
+    fn in_log(&self, span: &RangeInclusive<u64>) -> Result<u64, Failure> {
+        let mut entries = open("--state-dir", self.folder.path()?, Index(*span.start()))?;
+        let bounds = entries.bounds().map_err(failure)?;
+        let columns = Columns::up_to(bounds.map_or(Index(0), |(_, last)| last));
+        let filter = self.filter.filter();
+        let mut output = Output::new();
+        let mut found = 0;
+        while let Some(log) = entries.next_log().map_err(failure)? {
+            if log.index.0 > *span.end() || found == self.most {
+                break;
+            }
+            if !filter.wants(&log) {
+                continue;
+            }
+            if found == 0 && self.format == Format::Text {
+                output.line(&columns.header())?;
+            }
+            found += 1;
+            let line = match self.format {
+                Format::Text => columns.row(&log),
+                Format::Json => to_json(&log, false).to_string(),
+            };
+            if output.line(&line)? == Listens::No {
+                break;
+            }
+        }
+        output.end()?;
+        Ok(found)
+    }
+
+    /// Whether the snapshot has the block: raft cuts the log in front of it.
+    fn in_snapshot(&self) -> Result<bool, Failure> {
+        let Some(block) = &self.filter.block else { return Ok(false) };
+        let Some(stored) = head_of_snapshot(self.folder.path()?, block)? else { return Ok(false) };
+        let StoredHead { head, index, term, .. } = stored;
+        let mut output = Output::new();
+        output.line(&match self.format {
+            Format::Text => format!("in the snapshot at index {index}, term {term}: {head}"),
+            Format::Json => json!({"snapshot_index": index, "snapshot_term": term, "block": head}).to_string(),
+        })?;
+        output.end()?;
+        Ok(true)
+    }
+}
+
+fn head_of_snapshot(folder: &Path, block: &Block) -> Result<Option<StoredHead>, Failure> {
+    let heads = inspect::heads_of_snapshots(folder).map_err(Failure::unable)?;
+    Ok(heads.into_iter().find(|stored| block.is(&stored.head)))
+}

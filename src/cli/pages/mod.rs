@@ -1,0 +1,209 @@
+//! `pages`: a bolt file, page by page.
+
+mod map;
+mod show;
+
+use std::fmt::Write;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use op_conductor_init::bolt::{self, Metas, PageId, PageUse, Reader, Step, Survey};
+use op_conductor_init::open::open_file;
+
+use super::failure::Failure;
+use super::text::{bytes, count, table};
+use super::{Outcome, answer};
+
+/// A file that a node writes is read again when it changed meanwhile.
+const TRIES: u32 = 10;
+
+const HELP: &str = "\
+Examples:
+  What is in this file, and how full is it?
+    op-conductor-init pages ./raft-state/sequencer-1/raft-log.db map
+
+  Page 12, byte by byte, for a bug report without the values:
+    op-conductor-init pages --redact raft-log.db show 12 --hex
+
+Works on the files of running nodes: no lock is taken, nothing is changed.
+
+Exit status: 0 shown; 2 no bolt file, no such page, or an I/O error.";
+
+/// Show the pages of a bolt file: what each is for, and what is on it
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Pages {
+    /// The file: a raft-log.db, a raft-stable.db, or any other of bbolt
+    file: PathBuf,
+
+    /// Hide the values of all keys, so that the answer can be shown to others
+    #[arg(long, global = true)]
+    redact: bool,
+
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// A row for each branch and leaf, and for neighbours of any other use (the default)
+    List,
+    /// One page: its header and its elements
+    Show {
+        /// Number of the page
+        id: u64,
+        /// Show its bytes too
+        #[arg(long)]
+        hex: bool,
+    },
+    /// Buckets, branches and leaves, each below what leads to it
+    Tree,
+    /// Both metas, which one counts, and why
+    Meta,
+    /// A picture of the file: what is full, free or lost
+    Map,
+}
+
+type Source = Reader<File>;
+
+impl Pages {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let text = self.read(|reader| match &self.verb {
+            None | Some(Verb::List) => list(reader),
+            Some(Verb::Show { id, hex }) => show::page(reader, PageId(*id), *hex, self.redact),
+            Some(Verb::Tree) => tree(reader),
+            Some(Verb::Meta) => Ok(metas(reader.metas(), reader.file_len())),
+            Some(Verb::Map) => Ok(map::map(&reader.survey()?)),
+        })?;
+        answer(&text)?;
+        Ok(Outcome::Fine)
+    }
+
+    /// What `read` gives within one committed state.
+    fn read(&self, read: impl Fn(&Source) -> Result<String, bolt::Error>) -> Result<String, Failure> {
+        let path = self.file.display();
+        for attempt in 0..TRIES {
+            std::thread::sleep(Duration::from_millis(5) * attempt * attempt);
+            let file = open_file(&self.file).with_context(|| path.to_string()).map_err(Failure::unable)?;
+            let fail = |error: bolt::Error| Failure::unable(anyhow::Error::new(error).context(path.to_string()));
+            let reader = Reader::open(file).map_err(fail)?;
+            let text = read(&reader);
+            if reader.is_current().map_err(fail)? {
+                return text.map_err(fail);
+            }
+        }
+        Err(Failure::unable(anyhow!("{path}: it changed {TRIES} times while it was read")))
+    }
+}
+
+/// The word for a use.
+fn word(kind: PageUse) -> &'static str {
+    match kind {
+        PageUse::Meta => "meta",
+        PageUse::Freelist => "freelist",
+        PageUse::Branch => "branch",
+        PageUse::Leaf => "leaf",
+        PageUse::Overflow => "overflow",
+        PageUse::Free => "free",
+        PageUse::Lost => "LOST",
+        PageUse::Damaged => "DAMAGED",
+    }
+}
+
+fn list(reader: &Source) -> Result<String, bolt::Error> {
+    let survey = reader.survey()?;
+    let mut pages = std::collections::BTreeMap::new();
+    reader.walk_tree(&mut |step| {
+        if let Step::Page(page) = step {
+            pages.insert(page.id, (page.count, page.used, page.len));
+        }
+        true
+    })?;
+    let row = |(kind, first, length): (PageUse, PageId, u64)| {
+        let last = first.0 + length - 1;
+        let id = if length == 1 { first.to_string() } else { format!("{first}..{last}") };
+        let (elements, full) = match pages.get(&first) {
+            Some((count, used, len)) => (count.to_string(), format!("{}%", used * 100 / (*len).max(1))),
+            None => (String::new(), String::new()),
+        };
+        vec![id, word(kind).to_owned(), length.to_string(), elements, full]
+    };
+    let mut text = table(&["PAGE", "USE", "PAGES", "ELEMENTS", "FULL"], survey.runs().map(row));
+    damaged(&survey, &mut text);
+    Ok(text)
+}
+
+/// Why pages are told to be damaged.
+fn damaged(survey: &Survey, text: &mut String) {
+    for (page, error) in &survey.damaged {
+        _ = writeln!(text, "  page {page}: {error}");
+    }
+}
+
+fn tree(reader: &Source) -> Result<String, bolt::Error> {
+    let mut text = String::new();
+    let mut line = |depth: usize, line: &str| _ = writeln!(text, "{:indent$}{line}", "", indent = 2 * depth);
+    reader.walk_tree(&mut |step| {
+        match step {
+            Step::Page(page) => {
+                let keys = page
+                    .keys
+                    .as_ref()
+                    .map_or_else(String::new, |(first, last)| format!(", {} to {}", show::key(first), show::key(last)));
+                let overflow = match page.overflow {
+                    0 => String::new(),
+                    pages => format!(" and {} of overflow", count(u64::from(pages), "page", "pages")),
+                };
+                let bucket = page.bucket.as_ref().map_or_else(String::new, |(name, header)| match name.as_slice() {
+                    [] => "top level: ".to_owned(),
+                    name => format!("bucket {} (sequence {}): ", show::key(name), header.sequence),
+                });
+                let elements = count(page.count as u64, "element", "elements");
+                let (kind, id) = (page.kind.name(), page.id);
+                line(page.depth, &format!("{bucket}{kind} {id}{overflow}: {elements}{keys}"));
+            }
+            Step::Inline(depth, name, header) => {
+                let name = show::key(name);
+                line(depth, &format!("bucket {name} (sequence {}): inside the page above", header.sequence));
+            }
+            Step::Damaged(depth, page, error) => line(depth, &format!("DAMAGED {page}: {error}")),
+        }
+        true
+    })?;
+    Ok(text)
+}
+
+fn metas(metas: &Metas, file_len: u64) -> String {
+    let mut text = String::new();
+    for (slot, meta) in metas.slots.iter().enumerate() {
+        let counts = if slot == metas.live { "  <- counts" } else { "" };
+        _ = writeln!(text, "Meta {slot}{counts}");
+        match meta {
+            Ok(meta) => {
+                let freelist = meta.freelist.map_or_else(|| "not on disk".to_owned(), |page| format!("page {page}"));
+                for (name, value) in [
+                    ("transaction", meta.txid.to_string()),
+                    ("page size", bytes(u64::from(meta.page_size))),
+                    ("root", format!("page {}, sequence {}", meta.root.root, meta.root.sequence)),
+                    ("freelist", freelist),
+                    ("high-water mark", format!("page {}", meta.high_water)),
+                ] {
+                    _ = writeln!(text, "  {name:<16} {value}");
+                }
+            }
+            Err(error) => _ = writeln!(text, "  not valid: {error}"),
+        }
+    }
+    let why = match &metas.slots {
+        [Ok(first), Ok(second)] if first.txid == second.txid => "both are valid and equally new: bbolt takes meta 0",
+        [Ok(_), Ok(_)] => "both are valid, and it has the higher transaction",
+        _ => "the other one is not valid: bbolt goes back to this state in silence",
+    };
+    let end = metas.live().high_water.0.saturating_mul(metas.page_size as u64);
+    _ = writeln!(text, "\nMeta {} counts: {why}.", metas.live);
+    _ = writeln!(text, "The file has {file_len} bytes, pages were used up to byte {end}.");
+    text
+}

@@ -1,0 +1,226 @@
+//! `snapshot`: the snapshots of one server.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use op_conductor_init::raft::snapshot_store::{self, SnapshotMeta, Snapshots, StateFile};
+use op_conductor_init::report::{Finding, Severity};
+use op_conductor_init::state_dir::SNAPSHOTS_DIR;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::text::{bytes, count, table, wrapped};
+use super::values::Format;
+use super::{Outcome, answer};
+
+const HELP: &str = "\
+Examples:
+  op-conductor-init snapshot --state-dir ./raft-state/sequencer-1
+  op-conductor-init snapshot check --state-dir ./raft-state/sequencer-1
+
+op-conductor keeps one snapshot and tries no other: when the newest can't be
+loaded, it doesn't start.
+
+Exit status:
+  0  shown
+  1  check: the newest can't be loaded
+  2  could not tell: no such folder or snapshot, or an I/O error";
+
+/// Show and check the snapshots of a server
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct SnapshotCommand {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+
+    /// A server's folder: <storage dir>/<server id>
+    #[arg(
+        long,
+        value_name = "DIR",
+        global = true,
+        env = "OP_CONDUCTOR_INIT_SNAPSHOT_STATE_DIR",
+        hide_env_values = true
+    )]
+    state_dir: Option<PathBuf>,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        global = true,
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_SNAPSHOT_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// All snapshots, the newest first (the default)
+    List,
+    /// One snapshot: members, block, checksum
+    Show {
+        /// Its name [default: the newest]
+        id: Option<String>,
+    },
+    /// Whether raft and op-conductor can load them
+    Check,
+}
+
+impl SnapshotCommand {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let state_dir = self.state_dir.as_deref().ok_or_else(|| Failure::unable(anyhow!("--state-dir is missing")))?;
+        if !state_dir.is_dir() {
+            return Err(Failure::unable(anyhow!("--state-dir: {} is no folder", state_dir.display())));
+        }
+        let folder = state_dir.join(SNAPSHOTS_DIR);
+        let listed = snapshot_store::list(&folder).with_context(|| folder.display().to_string());
+        let snapshots = listed.map_err(Failure::unable)?;
+        match &self.verb {
+            None | Some(Verb::List) => self.list(&folder, &snapshots),
+            Some(Verb::Show { id }) => self.show(&folder, &snapshots, id.as_deref()),
+            Some(Verb::Check) => self.check(&folder, &snapshots),
+        }
+    }
+
+    fn list(&self, folder: &Path, snapshots: &Snapshots) -> Result<Outcome, Failure> {
+        let read = |meta: &SnapshotMeta| StateFile::read(&folder.join(&meta.folder)).ok();
+        answer(&match self.format {
+            Format::Json => {
+                let list: Vec<Value> = snapshots.listed.iter().map(|meta| to_json(meta, read(meta))).collect();
+                let ignored = snapshots.ignored.iter().map(|(name, why)| json!({"name": name, "reason": why}));
+                format!("{:#}\n", json!({"snapshots": list, "ignored": ignored.collect::<Vec<_>>()}))
+            }
+            Format::Text => {
+                let row = |meta: &SnapshotMeta| {
+                    let state = read(meta);
+                    let block = state.and_then(|state| state.head.ok());
+                    let sound = state.is_some_and(|state| meta.crc == state.crc.to_be_bytes());
+                    vec![
+                        meta.id.clone(),
+                        meta.index.to_string(),
+                        meta.term.to_string(),
+                        bytes(meta.size),
+                        block.map_or_else(|| "-".to_owned(), |head| head.number.to_string()),
+                        meta.configuration.servers.len().to_string(),
+                        if sound { "right" } else { "WRONG" }.to_owned(),
+                    ]
+                };
+                let header = ["ID", "INDEX", "TERM", "SIZE", "BLOCK", "MEMBERS", "CHECKSUM"];
+                let mut text = match snapshots.listed.as_slice() {
+                    [] => "No snapshots.\n".to_owned(),
+                    listed => table(&header, listed.iter().map(row)),
+                };
+                for (name, reason) in &snapshots.ignored {
+                    _ = writeln!(text, "  {name}: raft passes over it: {reason}");
+                }
+                text
+            }
+        })?;
+        Ok(Outcome::Fine)
+    }
+
+    fn show(&self, folder: &Path, snapshots: &Snapshots, id: Option<&str>) -> Result<Outcome, Failure> {
+        let found = match id {
+            Some(id) => snapshots.listed.iter().find(|meta| meta.folder == id || meta.id == id),
+            None => snapshots.listed.first(),
+        };
+        let Some(meta) = found else {
+            let names: Vec<&str> = snapshots.listed.iter().map(|meta| meta.folder.as_str()).collect();
+            let error = anyhow!("{}: no snapshot {}", folder.display(), id.unwrap_or("at all"));
+            let hint = (!names.is_empty()).then(|| format!("there are {}", names.join(", ")));
+            return Err(Failure::unable(error).with_hint(hint));
+        };
+        let state = StateFile::read(&folder.join(&meta.folder)).ok();
+        answer(&match self.format {
+            Format::Json => format!("{:#}\n", to_json(meta, state)),
+            Format::Text => text(meta, state),
+        })?;
+        Ok(Outcome::Fine)
+    }
+
+    fn check(&self, folder: &Path, snapshots: &Snapshots) -> Result<Outcome, Failure> {
+        let newest_first = snapshots.listed.iter().enumerate();
+        let findings: Vec<Finding> =
+            newest_first.flat_map(|(place, meta)| snapshot_store::check(folder, meta, place == 0)).collect();
+        let is_bad = findings.iter().any(|finding| finding.severity == Severity::Error);
+        answer(&match self.format {
+            Format::Json => {
+                let verdict = if is_bad { "bad" } else { "fine" };
+                format!(
+                    "{:#}\n",
+                    json!({"verdict": verdict, "snapshot_count": snapshots.listed.len(), "findings": findings})
+                )
+            }
+            Format::Text => {
+                let mut text = String::new();
+                for finding in &findings {
+                    text += &format!(
+                        "{}  {}  {}\n{}",
+                        finding.severity,
+                        finding.id,
+                        finding.place,
+                        wrapped(&finding.message)
+                    );
+                    text += &finding.hint.as_ref().map_or_else(String::new, |hint| wrapped(&format!("hint: {hint}")));
+                }
+                let word = if is_bad { "NOT fine" } else { "fine" };
+                let looked = count(snapshots.listed.len() as u64, "snapshot", "snapshots");
+                text + &format!("Verdict: {word}: {looked}, {}.\n", count(findings.len() as u64, "finding", "findings"))
+            }
+        })?;
+        Ok(if is_bad { Outcome::Bad } else { Outcome::Fine })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn text(meta: &SnapshotMeta, state: Option<StateFile>) -> String {
+    let mut text = format!("Snapshot {}\n\n", meta.id);
+    let found = match state {
+        None => "state.bin can't be read".to_owned(),
+        Some(state) if meta.crc == state.crc.to_be_bytes() => format!("{}, right", hex(&meta.crc)),
+        Some(state) => format!("{}, but state.bin has {:016x}", hex(&meta.crc), state.crc),
+    };
+    let block = match state.map(|state| state.head) {
+        None => "unknown".to_owned(),
+        Some(Ok(head)) => head.to_string(),
+        Some(Err(error)) => error.to_string(),
+    };
+    for (name, value) in [
+        ("Index", meta.index.to_string()),
+        ("Term", meta.term.to_string()),
+        ("Size", bytes(meta.size)),
+        ("Checksum", found),
+        ("Block", block),
+    ] {
+        _ = writeln!(text, "  {name:<9} {value}");
+    }
+    _ = writeln!(text, "\nMembers, of entry {}:", meta.configuration_index);
+    let row = |server: &op_conductor_init::raft::Server| {
+        vec![server.id.clone(), server.suffrage.to_string(), server.address.clone()]
+    };
+    text + &table(&["ID", "SUFFRAGE", "ADDRESS"], meta.configuration.servers.iter().map(row))
+}
+
+fn to_json(meta: &SnapshotMeta, state: Option<StateFile>) -> Value {
+    json!({
+        "id": meta.id,
+        "index": meta.index,
+        "term": meta.term,
+        "size": meta.size,
+        "version": meta.version,
+        "crc64": hex(&meta.crc),
+        "configuration_index": meta.configuration_index,
+        "servers": meta.configuration.servers,
+        "state_len": state.map(|state| state.len),
+        "state_crc64": state.map(|state| format!("{:016x}", state.crc)),
+        "block": state.and_then(|state| state.head.ok()),
+    })
+}
