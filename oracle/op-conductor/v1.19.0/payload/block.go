@@ -42,10 +42,10 @@ func makeBlock(s spec) (*types.Block, error) {
 		GasUsed:     46_913,
 		Time:        s.time,
 		MixDigest:   made("randao"),
-		BaseFee:     big.NewInt(0x0102030405),
+		BaseFee:     s.baseFee.ToBig(),
 		Extra:       []byte{},
 	}
-	if err := addForks(header, s.version); err != nil {
+	if err := addForks(header, s); err != nil {
 		return nil, err
 	}
 	body := types.Body{Transactions: txs, Withdrawals: types.Withdrawals{}}
@@ -53,9 +53,9 @@ func makeBlock(s spec) (*types.Block, error) {
 }
 
 // addForks adds what Canyon, Ecotone and Isthmus added to the header.
-func addForks(header *types.Header, version string) error {
+func addForks(header *types.Header, s spec) error {
 	beacon := made("beacon")
-	switch version {
+	switch s.version {
 	case "v2":
 		header.WithdrawalsHash = &types.EmptyWithdrawalsHash
 	case "v3":
@@ -64,17 +64,23 @@ func addForks(header *types.Header, version string) error {
 	case "v4":
 		// Isthmus puts the storage root of the message passer here, and Holocene its fee parameters into Extra.
 		storage := made("message passer")
+		if s.noWithdrawals {
+			storage = types.EmptyWithdrawalsHash
+		}
 		header.WithdrawalsHash = &storage
 		header.BlobGasUsed, header.ExcessBlobGas, header.ParentBeaconRoot = new(uint64), new(uint64), &beacon
 		header.RequestsHash = &types.EmptyRequestsHash
 		header.Extra = []byte{0, 0, 0, 0, 250, 0, 0, 0, 6}
 	default:
-		return fmt.Errorf("expected version v2, v3 or v4, found %q", version)
+		return fmt.Errorf("expected version v2, v3 or v4, found %q", s.version)
 	}
 	return nil
 }
 
 func makeTxs(s spec) (types.Transactions, error) {
+	if s.txTypes {
+		return oneOfEachType(s)
+	}
 	key := crypto.ToECDSAUnsafe(made("key").Bytes())
 	signer := types.LatestSignerForChainID(chainID)
 	var txs types.Transactions
@@ -101,6 +107,53 @@ func depositTx(s spec) *types.Transaction {
 		SourceHash: made("source"), From: common.HexToAddress("0xdeaddeaddeaddeaddeaddeaddeaddeaddead0001"),
 		To: &common.Address{0: 0x42, 19: 0x15}, Value: common.Big0, Gas: 1_000_000, Data: input(0, s.txSize),
 	})
+}
+
+// oneOfEachType has every transaction that an OP Stack block can hold, the rarer forms of deposits included.
+func oneOfEachType(s spec) (types.Transactions, error) {
+	key := crypto.ToECDSAUnsafe(made("key").Bytes())
+	to := &common.Address{0x42, 1}
+	chain := uint256.MustFromBig(chainID)
+	list := types.AccessList{{Address: *to, StorageKeys: []common.Hash{made("slot"), {}}}, {Address: common.Address{2}, StorageKeys: []common.Hash{}}}
+	authorization, err := types.SignSetCode(key, types.SetCodeAuthorization{ChainID: *chain, Address: *to, Nonce: 7})
+	if err != nil {
+		return nil, err
+	}
+	txs := types.Transactions{
+		depositTx(s),
+		types.NewTx(&types.DepositTx{
+			SourceHash: made("minted"), From: common.Address{9}, To: to, Mint: big.NewInt(1e18), Value: big.NewInt(1e17), Gas: 21_000,
+		}),
+		types.NewTx(&types.DepositTx{
+			SourceHash: made("created"), From: common.Address{9}, Mint: new(big.Int), Value: new(big.Int), Gas: 1, Data: input(1, 40),
+		}),
+		types.NewTx(&types.DepositTx{
+			SourceHash: made("system"), From: common.Address{9}, To: to, Value: new(big.Int), Gas: 1, IsSystemTransaction: true,
+		}),
+	}
+	price, latest := big.NewInt(1<<42), types.LatestSignerForChainID(chainID)
+	for _, signed := range []struct {
+		signer types.Signer
+		tx     types.TxData
+	}{
+		{types.HomesteadSigner{}, &types.LegacyTx{Nonce: 0, GasPrice: price, Gas: 21_000, To: to, Value: common.Big1}},
+		{latest, &types.LegacyTx{Nonce: 1, GasPrice: price, Gas: 90_000, Value: common.Big0, Data: input(2, 50)}},
+		{latest, &types.AccessListTx{ChainID: chainID, Nonce: 2, GasPrice: price, Gas: 30_000, To: to, Value: common.Big2, AccessList: list}},
+		{latest, &types.DynamicFeeTx{
+			ChainID: chainID, Nonce: 3, GasTipCap: common.Big1, GasFeeCap: price, Gas: 90_000, Value: common.Big0, Data: input(3, 50), AccessList: list,
+		}},
+		{latest, &types.SetCodeTx{
+			ChainID: chain, Nonce: 4, GasTipCap: uint256.NewInt(1), GasFeeCap: uint256.MustFromBig(price), Gas: 90_000, To: *to,
+			Value: uint256.NewInt(3), AccessList: list, AuthList: []types.SetCodeAuthorization{authorization},
+		}},
+	} {
+		tx, err := types.SignNewTx(key, signed.signer, signed.tx)
+		if err != nil {
+			return nil, err
+		}
+		txs = append(txs, tx)
+	}
+	return txs, nil
 }
 
 func input(seed, size int) []byte {
@@ -189,7 +242,9 @@ func rpcTx(block *types.Block, index int, tx *types.Transaction) (object, error)
 	answer["blockNumber"] = (*hexutil.Big)(block.Number())
 	answer["transactionIndex"] = hexutil.Uint64(index)
 	if tx.IsDepositTx() {
-		delete(answer, "isSystemTx")
+		if !tx.IsSystemTx() {
+			delete(answer, "isSystemTx")
+		}
 		maps.Copy(answer, object{"gasPrice": "0x0", "nonce": "0x1", "v": "0x0", "r": "0x0", "s": "0x0", "depositReceiptVersion": "0x1"})
 		return answer, nil
 	}
