@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 
 use op_conductor_init::head::{BlockId, Endpoint, Source, UnsafeHead, load};
+use op_conductor_init::payload::RightHash;
 
 use super::failure::Failure;
+use super::talk;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Unsafe head")]
@@ -75,6 +77,14 @@ impl HeadOptions {
             (None, None) => return Ok(None),
         };
         let fail = |error| Failure::unable(anyhow::Error::new(error).context(flag));
-        load(&source, !self.no_hash_check).map(Some).map_err(fail)
+        let head = load(&source, !self.no_hash_check).map_err(fail)?;
+        if head.hash == Some(RightHash::OnlyAsIsthmus) {
+            talk(
+                "warning: nothing was ever withdrawn from this chain, and op-conductor can't store all of such a block of \
+                 Isthmus: each execution client must be at it. op-node refuses it when op-conductor posts it to one that \
+                 is at its parent",
+            );
+        }
+        Ok(Some(head))
     }
 }

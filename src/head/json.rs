@@ -1,16 +1,22 @@
 //! Blocks as JSON: the answers of engine_getPayloadV3/V4 and of eth_getBlockByNumber, with or without their
 //! JSON-RPC wrapper.
+//!
+//! Only what is asked for is kept while reading, so that a long answer of something else takes no memory.
 
-use alloy_consensus::Header;
-use alloy_primitives::B256;
-use alloy_rpc_types_engine::ExecutionPayloadV3;
-use op_alloy_consensus::OpTxEnvelope;
-use op_alloy_rpc_types_engine::{OpExecutionPayload, OpExecutionPayloadV4};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use alloy_eips::eip4895::Withdrawal;
+use alloy_primitives::{Address, B256, Bloom, Bytes, U64, U256};
+use alloy_rpc_types_engine::{ExecutionPayloadV1, ExecutionPayloadV2, ExecutionPayloadV3};
+use alloy_trie::root::ordered_trie_root;
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 use super::Error;
+use super::transaction::Transactions;
 use crate::payload::{Envelope, EnvelopeError, Version};
+
+/// So much of a node's own words is repeated.
+const MAX_MESSAGE_CHARS: usize = 200;
 
 /// Why JSON is no block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,73 +52,187 @@ pub enum JsonError {
     #[error("{what}: {reason}")]
     Field {
         /// Which part of the block.
-        what: String,
+        what: &'static str,
         /// What is wrong with it.
         reason: String,
     },
 }
 
-/// An envelope from the text of either answer.
-pub(super) fn envelope(text: &str) -> Result<Envelope, Error> {
-    let value: Value = serde_json::from_str(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
-    let value = unwrap(value)?;
-    if value.get("executionPayload").is_some() {
-        return envelope_of_payload(&value);
-    }
-    if value.get("transactions").is_some() && value.get("hash").is_some() {
-        return envelope_of_block(&value);
-    }
-    Err(JsonError::Unknown.into())
+/// What tells one form from another. The rest of it stays text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "some")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    execution_payload: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parent_beacon_block_root: Option<&'a RawValue>,
+    #[serde(borrow)]
+    transactions: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "some")]
+    hash: Option<&'a RawValue>,
 }
 
-/// The result of a JSON-RPC answer; anything else is what it is.
-pub(super) fn unwrap(mut value: Value) -> Result<Value, JsonError> {
-    if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
-        let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
-        let message = error.get("message").and_then(Value::as_str).unwrap_or("no message").to_owned();
-        return Err(JsonError::Answer { code, message });
+/// JSON-RPC's error.
+#[derive(Deserialize)]
+struct Refusal {
+    code: i64,
+    message: String,
+}
+
+/// A block by the names of eth_getBlockByNumber, or of the engine API where these differ.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Block {
+    #[serde(alias = "blockHash")]
+    hash: B256,
+    parent_hash: B256,
+    #[serde(alias = "feeRecipient")]
+    miner: Address,
+    state_root: B256,
+    receipts_root: B256,
+    logs_bloom: Bloom,
+    #[serde(alias = "prevRandao")]
+    mix_hash: B256,
+    #[serde(alias = "blockNumber")]
+    number: U64,
+    gas_limit: U64,
+    gas_used: U64,
+    timestamp: U64,
+    extra_data: Bytes,
+    base_fee_per_gas: U256,
+    transactions: Transactions,
+    withdrawals: Option<Vec<Withdrawal>>,
+    withdrawals_root: Option<B256>,
+    blob_gas_used: Option<U64>,
+    excess_blob_gas: Option<U64>,
+    parent_beacon_block_root: Option<B256>,
+}
+
+/// An envelope from either answer.
+pub(super) fn envelope(json: &[u8]) -> Result<Envelope, Error> {
+    let document = Document::parse(json)?;
+    if let Some(refusal) = document.error {
+        return Err(answer_of(refusal).into());
     }
-    match value.get_mut("result") {
-        Some(Value::Null) => Err(JsonError::NoBlock),
-        Some(result) => Ok(result.take()),
-        None => Ok(value),
+    let Some(result) = document.result else { return document.envelope(json) };
+    let result = result.get().as_bytes();
+    match result {
+        b"null" => Err(JsonError::NoBlock.into()),
+        _ => Document::parse(result)?.envelope(result),
     }
 }
 
-fn envelope_of_payload(value: &Value) -> Result<Envelope, Error> {
-    let payload = &value["executionPayload"];
-    let root = value.get("parentBeaconBlockRoot").filter(|root| !root.is_null());
-    let root: B256 = match root {
-        Some(root) => field("parentBeaconBlockRoot", root)?,
-        None if payload.get("blobGasUsed").is_none_or(Value::is_null) => {
-            return Err(EnvelopeError::BeforeEcotone(Version::V2).into());
+/// Whether it is the answer of a JSON-RPC server that tells why there is none.
+pub(super) fn refusal(json: &[u8]) -> Option<JsonError> {
+    Document::parse(json).ok()?.error.map(answer_of)
+}
+
+fn answer_of(error: &RawValue) -> JsonError {
+    let Refusal { code, message } =
+        serde_json::from_str(error.get()).unwrap_or_else(|_| Refusal { code: 0, message: error.get().to_owned() });
+    JsonError::Answer { code, message: first_words(&message) }
+}
+
+/// The first line, cut when it is long.
+pub(super) fn first_words(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(MAX_MESSAGE_CHARS).collect()
+}
+
+impl<'a> Document<'a> {
+    fn parse(json: &'a [u8]) -> Result<Document<'a>, JsonError> {
+        let document: Result<Document<'_>, _> = serde_json::from_slice(json);
+        // A list would do for serde, each element for a field.
+        let is_list = json.trim_ascii_start().starts_with(b"[");
+        document.map_err(|error| match error.classify() {
+            Category::Syntax | Category::Eof if !is_list => JsonError::Syntax(error.to_string()),
+            _ => JsonError::Unknown,
+        })
+    }
+
+    /// `json` is the whole of it.
+    fn envelope(&self, json: &[u8]) -> Result<Envelope, Error> {
+        match (self.execution_payload, self.transactions, self.hash) {
+            (Some(payload), ..) => envelope_of_payload(payload, self.parent_beacon_block_root),
+            (None, Some(_), Some(_)) => envelope_of_block(json),
+            _ => Err(JsonError::Unknown.into()),
         }
+    }
+}
+
+fn envelope_of_payload(payload: &RawValue, root: Option<&RawValue>) -> Result<Envelope, Error> {
+    let payload: Block = field("executionPayload", payload.get().as_bytes())?;
+    let root = match root {
+        Some(root) => field("parentBeaconBlockRoot", root.get().as_bytes())?,
+        None if payload.blob_gas_used.is_none() => return Err(payload.before_ecotone().into()),
         None => {
             let reason = "missing: take it from eth_getBlockByHash, or give that block itself".to_owned();
-            return Err(JsonError::Field { what: "parentBeaconBlockRoot".to_owned(), reason }.into());
+            return Err(JsonError::Field { what: "parentBeaconBlockRoot", reason }.into());
         }
     };
-    let has_root = payload.get("withdrawalsRoot").is_some_and(|root| !root.is_null());
-    let payload = match has_root {
-        true => OpExecutionPayload::V4(field::<OpExecutionPayloadV4>("executionPayload", payload)?),
-        false => OpExecutionPayload::V3(field::<ExecutionPayloadV3>("executionPayload", payload)?),
-    };
-    Ok(Envelope::new(root, &payload)?)
+    // Here only blocks of Isthmus have one. (op-geth beacon/engine/types.go BlockToExecutableData)
+    let withdrawals_root = payload.withdrawals_root;
+    payload.envelope(root, withdrawals_root)
 }
 
-/// An envelope from a block with full transactions.
-pub(super) fn envelope_of_block(block: &Value) -> Result<Envelope, Error> {
-    let transactions = block["transactions"].as_array().map_or(&[][..], Vec::as_slice);
-    if transactions.iter().any(Value::is_string) {
+fn envelope_of_block(json: &[u8]) -> Result<Envelope, Error> {
+    let block: Block = field("the block", json)?;
+    if block.transactions.are_text {
         return Err(JsonError::HashesOnly.into());
     }
-    let hash: B256 = field("hash", &block["hash"])?;
-    let header: Header = field("the block's header", block)?;
-    let transaction = |(index, value): (usize, &Value)| field(&format!("transaction {index}"), value);
-    let transactions: Vec<OpTxEnvelope> = transactions.iter().enumerate().map(transaction).collect::<Result<_, _>>()?;
-    Ok(Envelope::from_block(hash, header, transactions)?)
+    let root = block.parent_beacon_block_root.ok_or_else(|| block.before_ecotone())?;
+    // A header has one since Canyon: before Isthmus it is made of the withdrawals.
+    let listed = ordered_trie_root(block.withdrawals.as_deref().unwrap_or_default());
+    let withdrawals_root = block.withdrawals_root.filter(|root| *root != listed);
+    block.envelope(root, withdrawals_root)
 }
 
-fn field<T: DeserializeOwned>(what: &str, value: &Value) -> Result<T, JsonError> {
-    T::deserialize(value).map_err(|error| JsonError::Field { what: what.to_owned(), reason: error.to_string() })
+impl Block {
+    fn before_ecotone(&self) -> EnvelopeError {
+        let has_withdrawals = self.withdrawals.is_some() || self.withdrawals_root.is_some();
+        EnvelopeError::BeforeEcotone(if has_withdrawals { Version::V2 } else { Version::V1 })
+    }
+
+    fn envelope(self, beacon_root: B256, withdrawals_root: Option<B256>) -> Result<Envelope, Error> {
+        let needed = |what, gas: Option<U64>| match gas {
+            Some(gas) => Ok(gas.to()),
+            None => Err(JsonError::Field { what, reason: "missing".to_owned() }),
+        };
+        let payload = ExecutionPayloadV3 {
+            blob_gas_used: needed("blobGasUsed", self.blob_gas_used)?,
+            excess_blob_gas: needed("excessBlobGas", self.excess_blob_gas)?,
+            payload_inner: ExecutionPayloadV2 {
+                withdrawals: self.withdrawals.unwrap_or_default(),
+                payload_inner: ExecutionPayloadV1 {
+                    parent_hash: self.parent_hash,
+                    fee_recipient: self.miner,
+                    state_root: self.state_root,
+                    receipts_root: self.receipts_root,
+                    logs_bloom: self.logs_bloom,
+                    prev_randao: self.mix_hash,
+                    block_number: self.number.to(),
+                    gas_limit: self.gas_limit.to(),
+                    gas_used: self.gas_used.to(),
+                    timestamp: self.timestamp.to(),
+                    extra_data: self.extra_data,
+                    base_fee_per_gas: self.base_fee_per_gas,
+                    block_hash: self.hash,
+                    transactions: self.transactions.encoded,
+                },
+            },
+        };
+        Ok(Envelope::new(beacon_root, payload, withdrawals_root)?)
+    }
+}
+
+fn field<'a, T: Deserialize<'a>>(what: &'static str, json: &'a [u8]) -> Result<T, JsonError> {
+    serde_json::from_slice(json).map_err(|error| JsonError::Field { what, reason: error.to_string() })
+}
+
+/// Keeps null apart from what isn't there.
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }

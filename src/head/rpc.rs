@@ -3,10 +3,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::MAX_LEN;
-use super::json::{JsonError, unwrap};
+use super::json::{self, JsonError};
+use super::{Error, MAX_LEN};
+use crate::payload::Envelope;
 
 /// For the whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,7 +84,7 @@ pub enum RpcError {
 
 impl Endpoint {
     /// Asks for a block with its transactions.
-    pub(super) fn block(&self, block: &BlockId) -> Result<Value, RpcError> {
+    pub(super) fn block(&self, block: &BlockId) -> Result<Envelope, Error> {
         let (method, id) = match block {
             BlockId::Latest => ("eth_getBlockByNumber", "latest".to_owned()),
             BlockId::Number(number) => ("eth_getBlockByNumber", format!("{number:#x}")),
@@ -92,15 +93,16 @@ impl Endpoint {
         let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": [id, true]}).to_string();
         let (status, body) = self.exchange(&question).map_err(|error| self.transport(&error))?;
         let answer = |error| RpcError::Answer { url: self.url.clone(), error };
-        let value: Result<Value, _> = serde_json::from_slice(&body);
-        match value {
-            // Some servers give an error of JSON-RPC a status of its own.
-            Ok(value) if status == 200 || value.get("error").is_some() => unwrap(value).map_err(answer),
-            Err(error) if status == 200 => Err(answer(JsonError::Syntax(error.to_string()))),
-            _ => {
-                let text = String::from_utf8_lossy(&body);
-                let body = text.lines().next().unwrap_or_default().chars().take(200).collect();
-                Err(RpcError::Status { url: self.url.clone(), status, body })
+        // Some servers give an error of JSON-RPC a status of its own.
+        match (status, json::refusal(&body)) {
+            (_, Some(error)) => Err(answer(error).into()),
+            (200, None) => json::envelope(&body).map_err(|error| match error {
+                Error::Json(error) => answer(error).into(),
+                other => other,
+            }),
+            (_, None) => {
+                let body = json::first_words(&String::from_utf8_lossy(&body));
+                Err(RpcError::Status { url: self.url.clone(), status, body }.into())
             }
         }
     }
@@ -184,9 +186,9 @@ mod tests {
         assert!(reason(http("400 Bad Request", error)).contains("error -32601: method not found"));
         assert!(reason(String::new()).contains("asking http://127.0.0.1:"));
         let nobody = Endpoint { url: "http://127.0.0.1:1".to_owned(), headers: Vec::new() };
-        assert!(matches!(nobody.block(&BlockId::Latest), Err(RpcError::Transport { .. })));
+        assert!(matches!(nobody.block(&BlockId::Latest), Err(Error::Rpc(RpcError::Transport { .. }))));
         let no_url = Endpoint { url: "ftp://x".to_owned(), headers: Vec::new() };
-        assert!(matches!(no_url.block(&BlockId::Latest), Err(RpcError::Transport { .. })));
+        assert!(matches!(no_url.block(&BlockId::Latest), Err(Error::Rpc(RpcError::Transport { .. }))));
     }
 
     #[test]

@@ -73,12 +73,16 @@ impl PayloadChecker {
 
     #[cfg(feature = "payload")]
     fn check_hash(&mut self, index: u64, data: &[u8]) {
-        use super::{Envelope, EnvelopeError};
+        use super::{Envelope, EnvelopeError, RightHash};
         if !self.hashes {
             return;
         }
         match Envelope::decode(data).and_then(|envelope| envelope.check_hash()) {
-            Ok(()) => {}
+            Ok(RightHash::ForAll) => {}
+            Ok(RightHash::OnlyAsIsthmus) => {
+                let message = "a block of Isthmus from whose chain nothing was ever withdrawn, in the form V3: op-conductor leads with it, but op-node refuses it when op-conductor posts it to catch up";
+                self.add("PAY-006", Severity::Warning, index, message.to_owned());
+            }
             Err(error @ EnvelopeError::Hash { .. }) => {
                 self.add(
                     "PAY-001",
@@ -133,6 +137,13 @@ mod tests {
     #[test]
     fn what_is_no_payload_is_ignored_and_told() {
         assert_eq!(found(&[b"x", V3]), (Some(3), vec!["PAY-003"]));
+    }
+
+    #[cfg(feature = "payload")]
+    #[test]
+    fn a_right_block_that_op_node_finds_wrong_is_a_warning() {
+        let isthmus = include_bytes!("../../tests/vectors/payload/v3-isthmus.ssz");
+        assert_eq!(found(&[isthmus]), (Some(2), vec!["PAY-006"]));
     }
 
     #[cfg(feature = "payload")]

@@ -6,6 +6,8 @@
 //!
 //! [`Head::peek`] looks only at the fixed part: for long logs. [`Envelope`] decodes all of it and recomputes the hash.
 
+#[cfg(feature = "payload")]
+mod block_hash;
 mod check;
 #[cfg(feature = "payload")]
 mod envelope;
@@ -17,7 +19,9 @@ use serde::Serialize;
 
 pub use check::{PayloadChecker, StoredHead};
 #[cfg(feature = "payload")]
-pub use envelope::{Envelope, EnvelopeError};
+pub(crate) use envelope::MAX_TRANSACTIONS;
+#[cfg(feature = "payload")]
+pub use envelope::{Envelope, EnvelopeError, RightHash};
 pub use release::{RELEASES, Release};
 
 /// Bytes of the parent beacon block root in front.
