@@ -72,7 +72,7 @@ impl HeadOptions {
             (Some(path), _) => ("--unsafe-head", Source::File(path.clone())),
             (None, Some(url)) => {
                 let endpoint = Endpoint { url: url.clone(), headers: self.rpc_header.clone() };
-                ("--execution-rpc", Source::Rpc(endpoint, self.block.clone()))
+                ("--execution-rpc", Source::Rpc(endpoint, self.block))
             }
             (None, None) => return Ok(None),
         };

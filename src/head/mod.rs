@@ -1,5 +1,6 @@
 //! Where an unsafe head comes from: a file, standard input, or an execution client.
 
+mod block_id;
 mod json;
 mod rpc;
 mod transaction;
@@ -7,8 +8,9 @@ mod transaction;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+pub use block_id::BlockId;
 pub use json::JsonError;
-pub use rpc::{BlockId, Endpoint, RpcError};
+pub use rpc::{Endpoint, RpcError};
 
 use crate::payload::{Envelope, EnvelopeError, Head, RightHash};
 
@@ -77,7 +79,7 @@ pub fn load(source: &Source, check_hash: bool) -> Result<UnsafeHead, Error> {
             let fail = |source| Error::File { path: PathBuf::from("standard input"), source };
             decode(&read(io::stdin().lock(), "standard input", fail)?)?
         }
-        Source::Rpc(endpoint, block) => endpoint.block(block)?,
+        Source::Rpc(endpoint, block) => endpoint.block(*block)?,
     };
     let hash = if check_hash { Some(envelope.check_hash()?) } else { None };
     let bytes = envelope.encode();

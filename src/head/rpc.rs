@@ -1,13 +1,12 @@
 //! One question to an execution client: JSON-RPC over HTTP or HTTPS.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::json::{self, JsonError};
-use super::{Error, MAX_LEN};
-use crate::payload::Envelope;
+use super::{BlockId, Error, MAX_LEN};
+use crate::payload::{Envelope, Hash};
 
 /// For the whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,36 +18,6 @@ pub struct Endpoint {
     pub url: String,
     /// Names and values of headers, such as one that authorizes.
     pub headers: Vec<(String, String)>,
-}
-
-/// Which block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BlockId {
-    /// The newest.
-    Latest,
-    /// That of this number.
-    Number(u64),
-    /// That of this hash, `0x` and 64 digits.
-    Hash(String),
-}
-
-impl FromStr for BlockId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<BlockId, String> {
-        let is_hash = text.len() == 66 && text.starts_with("0x") && text[2..].bytes().all(|b| b.is_ascii_hexdigit());
-        match text {
-            "latest" => Ok(BlockId::Latest),
-            _ if is_hash => Ok(BlockId::Hash(text.to_lowercase())),
-            _ => {
-                let number = match text.strip_prefix("0x") {
-                    Some(digits) => u64::from_str_radix(digits, 16).ok(),
-                    None => text.parse().ok(),
-                };
-                number.map(BlockId::Number).ok_or_else(|| "expected latest, a block number or a block hash".to_owned())
-            }
-        }
-    }
 }
 
 /// Why the client could not be asked.
@@ -80,31 +49,49 @@ pub enum RpcError {
         /// What is wrong with it.
         error: JsonError,
     },
+    /// A block, but another one.
+    #[error("asking {url}: expected block {asked}, found block {number} {hash}")]
+    OtherBlock {
+        /// Whom.
+        url: String,
+        /// What it was asked for.
+        asked: BlockId,
+        /// Number of what it answered.
+        number: u64,
+        /// Hash of what it answered.
+        hash: Hash,
+    },
 }
 
 impl Endpoint {
     /// Asks for a block with its transactions.
-    pub(super) fn block(&self, block: &BlockId) -> Result<Envelope, Error> {
+    pub(super) fn block(&self, block: BlockId) -> Result<Envelope, Error> {
         let (method, id) = match block {
-            BlockId::Latest => ("eth_getBlockByNumber", "latest".to_owned()),
+            BlockId::Latest => ("eth_getBlockByNumber", block.to_string()),
             BlockId::Number(number) => ("eth_getBlockByNumber", format!("{number:#x}")),
-            BlockId::Hash(hash) => ("eth_getBlockByHash", hash.clone()),
+            BlockId::Hash(_) => ("eth_getBlockByHash", block.to_string()),
         };
         let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": [id, true]}).to_string();
         let (status, body) = self.exchange(&question).map_err(|error| self.transport(&error))?;
         let answer = |error| RpcError::Answer { url: self.url.clone(), error };
         // Some servers give an error of JSON-RPC a status of its own.
-        match (status, json::refusal(&body)) {
-            (_, Some(error)) => Err(answer(error).into()),
+        let envelope = match (status, json::refusal(&body)) {
+            (_, Some(error)) => return Err(answer(error).into()),
             (200, None) => json::envelope(&body).map_err(|error| match error {
                 Error::Json(error) => answer(error).into(),
                 other => other,
-            }),
+            })?,
             (_, None) => {
                 let body = json::first_words(&String::from_utf8_lossy(&body));
-                Err(RpcError::Status { url: self.url.clone(), status, body }.into())
+                return Err(RpcError::Status { url: self.url.clone(), status, body }.into());
             }
+        };
+        let head = envelope.head();
+        if !block.is(&head) {
+            let (number, hash) = (head.number, head.hash);
+            return Err(RpcError::OtherBlock { url: self.url.clone(), asked: block, number, hash }.into());
         }
+        Ok(envelope)
     }
 
     fn exchange(&self, question: &str) -> Result<(u16, Vec<u8>), ureq::Error> {
@@ -186,18 +173,26 @@ mod tests {
         assert!(reason(http("400 Bad Request", error)).contains("error -32601: method not found"));
         assert!(reason(String::new()).contains("asking http://127.0.0.1:"));
         let nobody = Endpoint { url: "http://127.0.0.1:1".to_owned(), headers: Vec::new() };
-        assert!(matches!(nobody.block(&BlockId::Latest), Err(Error::Rpc(RpcError::Transport { .. }))));
+        assert!(matches!(nobody.block(BlockId::Latest), Err(Error::Rpc(RpcError::Transport { .. }))));
         let no_url = Endpoint { url: "ftp://x".to_owned(), headers: Vec::new() };
-        assert!(matches!(no_url.block(&BlockId::Latest), Err(Error::Rpc(RpcError::Transport { .. }))));
+        assert!(matches!(no_url.block(BlockId::Latest), Err(Error::Rpc(RpcError::Transport { .. }))));
     }
 
     #[test]
-    fn a_block_is_latest_a_number_or_a_hash() {
-        assert_eq!("latest".parse(), Ok(BlockId::Latest));
-        assert_eq!("17".parse(), Ok(BlockId::Number(17)));
-        assert_eq!("0x11".parse(), Ok(BlockId::Number(17)));
-        let hash = format!("0x{}", "Ab".repeat(32));
-        assert_eq!(hash.parse(), Ok(BlockId::Hash(hash.to_lowercase())));
-        assert!("newest".parse::<BlockId>().is_err());
+    fn another_block_than_the_one_asked_for_is_refused() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/payload/v4-3-txs");
+        let block = std::fs::read_to_string(format!("{path}.block.json")).unwrap();
+        let answer = http("200 OK", &format!(r#"{{"result":{block}}}"#));
+        let hash = Envelope::decode(&std::fs::read(format!("{path}.ssz")).unwrap()).unwrap().head().hash;
+        let other = format!("0x{}", "ab".repeat(32));
+        for (asked, right) in [("101", true), ("100", false), (&hash.to_string(), true), (&other, false)] {
+            match (ask(answer.clone(), asked).0, right) {
+                (head, true) => assert_eq!(head.unwrap().head.number, 101),
+                (head, false) => {
+                    let error = head.unwrap_err().to_string();
+                    assert!(error.ends_with(&format!("expected block {asked}, found block 101 {hash}")), "{error}");
+                }
+            }
+        }
     }
 }
