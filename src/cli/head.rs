@@ -1,11 +1,11 @@
 //! The options that say where the unsafe head comes from.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
-
-use op_conductor_init::head::{BlockId, Endpoint, Source, UnsafeHead, load};
-use op_conductor_init::payload::RightHash;
+use op_conductor_init::head::{BlockId, Endpoint, Error, JsonError, RpcError, Source, UnsafeHead, load};
+use op_conductor_init::payload::{EnvelopeError, RightHash};
 
 use super::failure::Failure;
 use super::talk;
@@ -24,9 +24,10 @@ pub(super) struct HeadOptions {
     )]
     unsafe_head: Option<PathBuf>,
 
-    /// URL of an execution client that has it. It is asked once, for all servers.
+    /// URL of an execution client that has it. It is asked once, for all servers, within 10 s. A name and a password
+    /// in it are sent. ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded, except for this machine.
     #[arg(long, value_name = "URL", env = "OP_CONDUCTOR_INIT_EXECUTION_RPC", hide_env_values = true)]
-    execution_rpc: Option<String>,
+    execution_rpc: Option<Secret>,
 
     /// Which block of the execution client: latest, a number or a hash.
     #[arg(
@@ -39,8 +40,8 @@ pub(super) struct HeadOptions {
     block: BlockId,
 
     /// Header for the execution client, as 'Name: value'. Repeatable.
-    #[arg(long, value_name = "HEADER", value_parser = header, env = "OP_CONDUCTOR_INIT_RPC_HEADER", hide_env_values = true)]
-    rpc_header: Vec<(String, String)>,
+    #[arg(long, value_name = "HEADER", env = "OP_CONDUCTOR_INIT_RPC_HEADER", hide_env_values = true)]
+    rpc_header: Vec<Secret>,
 
     /// Take the block even if its content doesn't have the hash that it claims.
     #[arg(
@@ -59,25 +60,43 @@ pub(super) struct HeadOptions {
     no_hash_check: bool,
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("expected 'Name: value'")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+/// Text that no message repeats.
+#[derive(Clone)]
+struct Secret(String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Secret {
+        Secret(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("...")
+    }
 }
 
 impl HeadOptions {
     /// The block, when one was asked for.
     pub(super) fn load(&self) -> Result<Option<UnsafeHead>, Failure> {
-        let (flag, source) = match (&self.unsafe_head, &self.execution_rpc) {
-            (Some(path), _) if path.as_os_str() == "-" => ("--unsafe-head", Source::Stdin),
-            (Some(path), _) => ("--unsafe-head", Source::File(path.clone())),
+        let (place, source) = match (&self.unsafe_head, &self.execution_rpc) {
+            (Some(path), _) if path.as_os_str() == "-" => ("--unsafe-head -".to_owned(), Source::Stdin),
+            (Some(path), _) => (format!("--unsafe-head {}", path.display()), Source::File(path.clone())),
             (None, Some(url)) => {
-                let endpoint = Endpoint { url: url.clone(), headers: self.rpc_header.clone() };
-                ("--execution-rpc", Source::Rpc(endpoint, self.block))
+                let headers = self.rpc_header.iter().map(|header| header.0.as_str());
+                let endpoint = Endpoint::new(&url.0, headers).map_err(|error| {
+                    let flag =
+                        if matches!(error, RpcError::Header { .. }) { "--rpc-header" } else { "--execution-rpc" };
+                    Failure::unable(anyhow::Error::new(error).context(flag))
+                })?;
+                ("--execution-rpc".to_owned(), Source::Rpc(endpoint, self.block))
             }
             (None, None) => return Ok(None),
         };
-        let fail = |error| Failure::unable(anyhow::Error::new(error).context(flag));
-        let head = load(&source, !self.no_hash_check).map_err(fail)?;
+        let head = load(&source, !self.no_hash_check).map_err(|error| {
+            let hint = hint(&error);
+            Failure::unable(anyhow::Error::new(error).context(place)).with_hint(hint)
+        })?;
         if head.hash == Some(RightHash::OnlyAsIsthmus) {
             talk(
                 "warning: nothing was ever withdrawn from this chain, and op-conductor can't store all of such a block of \
@@ -86,5 +105,20 @@ impl HeadOptions {
             );
         }
         Ok(Some(head))
+    }
+}
+
+fn hint(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Envelope(EnvelopeError::Hash { .. }) => Some(
+            "the block was changed, or is of a fork that this release doesn't know; --no-hash-check takes it as it is",
+        ),
+        Error::Envelope(EnvelopeError::BeforeEcotone(_)) => {
+            Some("generate without a head, and start op-conductor as it then says")
+        }
+        Error::Envelope(_) | Error::Json(JsonError::Unknown | JsonError::Syntax(_) | JsonError::Hex(_)) => Some(
+            "give an SSZ envelope, or the JSON answer of engine_getPayloadV3, engine_getPayloadV4 or eth_getBlockByNumber",
+        ),
+        _ => None,
     }
 }

@@ -14,7 +14,7 @@ pub use rpc::{Endpoint, RpcError};
 
 use crate::payload::{Envelope, EnvelopeError, Head, RightHash};
 
-/// A file above this length isn't read. The largest blocks have a few MiB.
+/// More bytes than this aren't read. The largest blocks have a few MiB, and as JSON ten times as many.
 const MAX_LEN: u64 = 256 << 20;
 
 /// A place that a block can be had from.
@@ -28,23 +28,15 @@ pub enum Source {
     Rpc(Endpoint, BlockId),
 }
 
-/// Why no head could be had.
+/// Why no head could be had. Which file it was is the caller's to say.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file could not be read.
-    #[error("reading {}", path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error("can't be read")]
+    Read(#[source] io::Error),
     /// It is too large to be a block.
-    #[error("{what}: more than {MAX_LEN} bytes: no block is that large")]
-    TooLarge {
-        /// Where it came from.
-        what: String,
-    },
+    #[error("more than {MAX_LEN} bytes: no block is that large")]
+    TooLarge,
     /// It is in none of the known forms.
     #[error(transparent)]
     Json(#[from] JsonError),
@@ -70,15 +62,8 @@ pub struct UnsafeHead {
 /// Gets the block, once, and checks its hash unless told not to.
 pub fn load(source: &Source, check_hash: bool) -> Result<UnsafeHead, Error> {
     let envelope = match source {
-        Source::File(path) => {
-            let fail = |source| Error::File { path: path.clone(), source };
-            let file = std::fs::File::open(path).map_err(fail)?;
-            decode(&read(file, &path.display().to_string(), fail)?)?
-        }
-        Source::Stdin => {
-            let fail = |source| Error::File { path: PathBuf::from("standard input"), source };
-            decode(&read(io::stdin().lock(), "standard input", fail)?)?
-        }
+        Source::File(path) => decode(&read(std::fs::File::open(path).map_err(Error::Read)?)?)?,
+        Source::Stdin => decode(&read(io::stdin().lock())?)?,
         Source::Rpc(endpoint, block) => endpoint.block(*block)?,
     };
     let hash = if check_hash { Some(envelope.check_hash()?) } else { None };
@@ -88,11 +73,11 @@ pub fn load(source: &Source, check_hash: bool) -> Result<UnsafeHead, Error> {
     Ok(UnsafeHead { bytes, head, hash })
 }
 
-fn read(source: impl Read, what: &str, fail: impl Fn(io::Error) -> Error) -> Result<Vec<u8>, Error> {
+fn read(source: impl Read) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    source.take(MAX_LEN + 1).read_to_end(&mut bytes).map_err(fail)?;
+    source.take(MAX_LEN + 1).read_to_end(&mut bytes).map_err(Error::Read)?;
     if bytes.len() as u64 > MAX_LEN {
-        return Err(Error::TooLarge { what: what.to_owned() });
+        return Err(Error::TooLarge);
     }
     Ok(bytes)
 }

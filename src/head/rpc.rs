@@ -1,10 +1,21 @@
 //! One question to an execution client: JSON-RPC over HTTP or HTTPS.
+//!
+//! URLs often hold a key in their path, query or password, and headers are there for secrets: no error and no `Debug`
+//! repeats them, and none is sent to another server than the one that was named.
 
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use serde_json::json;
+use ureq::http::header::LOCATION;
+use ureq::http::{HeaderName, HeaderValue, Response, Uri};
+use ureq::{Agent, Body};
 
-use super::json::{self, JsonError};
+use super::json::{self, JsonError, first_words};
 use super::{BlockId, Error, MAX_LEN};
 use crate::payload::{Envelope, Hash};
 
@@ -12,24 +23,44 @@ use crate::payload::{Envelope, Hash};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An execution client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `http://` or `https://`.
-    pub url: String,
-    /// Names and values of headers, such as one that authorizes.
-    pub headers: Vec<(String, String)>,
+    uri: Uri,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    timeout: Duration,
+    max_len: u64,
 }
 
 /// Why the client could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RpcError {
-    /// No connection, no answer in time, no TLS, or a URL that is none.
+    /// The URL is none, or not of HTTP. It isn't repeated.
+    #[error("not a URL that can be asked: {reason}")]
+    Url {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A header is none. It isn't repeated.
+    #[error("header {number}: expected 'Name: value'")]
+    Header {
+        /// Which one, from 1.
+        number: usize,
+    },
+    /// No connection, no answer in time, no TLS, or too long an answer.
     #[error("asking {url}: {reason}")]
     Transport {
         /// Whom.
         url: String,
         /// What happened.
         reason: String,
+    },
+    /// The server names another one. That would get the headers too, so it isn't followed.
+    #[error("asking {url}: the server redirects to {to}: give that URL")]
+    Redirect {
+        /// Whom.
+        url: String,
+        /// The other server.
+        to: String,
     },
     /// Not the answer of a JSON-RPC server.
     #[error("asking {url}: HTTP status {status}: {body}")]
@@ -64,6 +95,26 @@ pub enum RpcError {
 }
 
 impl Endpoint {
+    /// `url` is of http or https, and may hold a name and a password; each header is a `Name: value`.
+    pub fn new<'a>(url: &str, headers: impl IntoIterator<Item = &'a str>) -> Result<Endpoint, RpcError> {
+        let fail = |reason| RpcError::Url { reason };
+        let uri: Uri = url.parse().map_err(|_| fail("expected http://host:port or https://host"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+            return Err(fail("expected http://host:port or https://host"));
+        }
+        // ureq sends it as it is, so that the server would get another password.
+        let userinfo = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
+        if userinfo.is_some_and(|(userinfo, _)| userinfo.contains('%')) {
+            return Err(fail(
+                "its name or password has a percent sign, which isn't decoded here: give --rpc-header 'Authorization: Basic <base64 of name:password>' instead",
+            ));
+        }
+        let headers =
+            headers.into_iter().zip(1..).map(|(text, number)| header(text).ok_or(RpcError::Header { number }));
+        let headers = headers.collect::<Result<_, _>>()?;
+        Ok(Endpoint { uri, headers, timeout: TIMEOUT, max_len: MAX_LEN })
+    }
+
     /// Asks for a block with its transactions.
     pub(super) fn block(&self, block: BlockId) -> Result<Envelope, Error> {
         let (method, id) = match block {
@@ -72,127 +123,106 @@ impl Endpoint {
             BlockId::Hash(_) => ("eth_getBlockByHash", block.to_string()),
         };
         let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": [id, true]}).to_string();
-        let (status, body) = self.exchange(&question).map_err(|error| self.transport(&error))?;
-        let answer = |error| RpcError::Answer { url: self.url.clone(), error };
-        // Some servers give an error of JSON-RPC a status of its own.
-        let envelope = match (status, json::refusal(&body)) {
-            (_, Some(error)) => return Err(answer(error).into()),
-            (200, None) => json::envelope(&body).map_err(|error| match error {
-                Error::Json(error) => answer(error).into(),
-                other => other,
-            })?,
-            (_, None) => {
-                let body = json::first_words(&String::from_utf8_lossy(&body));
-                return Err(RpcError::Status { url: self.url.clone(), status, body }.into());
-            }
-        };
+        let envelope = json::envelope(&self.ask(&question)?).map_err(|error| match error {
+            Error::Json(error) => RpcError::Answer { url: self.to_string(), error }.into(),
+            other => other,
+        })?;
         let head = envelope.head();
         if !block.is(&head) {
-            let (number, hash) = (head.number, head.hash);
-            return Err(RpcError::OtherBlock { url: self.url.clone(), asked: block, number, hash }.into());
+            let (url, number, hash) = (self.to_string(), head.number, head.hash);
+            return Err(RpcError::OtherBlock { url, asked: block, number, hash }.into());
         }
         Ok(envelope)
     }
 
-    fn exchange(&self, question: &str) -> Result<(u16, Vec<u8>), ureq::Error> {
-        let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
-        let agent = config.build().new_agent();
-        let mut request = agent.post(&self.url).header("Content-Type", "application/json");
+    fn ask(&self, question: &str) -> Result<Vec<u8>, RpcError> {
+        let agent = self.agent();
+        let mut request = agent.post(&self.uri).header("Content-Type", "application/json");
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let mut response = request.send(question)?;
-        let status = response.status().as_u16();
-        Ok((status, response.body_mut().with_config().limit(MAX_LEN).read_to_vec()?))
+        let transport = |error| self.transport(&error, &agent);
+        let mut response = request.send(question).map_err(transport)?;
+        if response.status().is_redirection() {
+            return Err(RpcError::Redirect { url: self.to_string(), to: self.target(&response) });
+        }
+        let body = response.body_mut().with_config().limit(self.max_len).read_to_vec().map_err(transport)?;
+        match response.status().as_u16() {
+            200 => Ok(body),
+            // Some servers give an error of JSON-RPC a status of its own.
+            status => Err(match json::refusal(&body) {
+                Some(error) => RpcError::Answer { url: self.to_string(), error },
+                None => {
+                    let body = first_words(&String::from_utf8_lossy(&body));
+                    RpcError::Status { url: self.to_string(), status, body }
+                }
+            }),
+        }
     }
 
-    fn transport(&self, error: &ureq::Error) -> RpcError {
+    fn agent(&self) -> Agent {
+        let mut config =
+            Agent::config_builder().timeout_global(Some(self.timeout)).http_status_as_error(false).max_redirects(0);
+        // What a proxy calls localhost is itself.
+        if self.uri.host().is_some_and(is_this_machine) {
+            config = config.proxy(None);
+        }
+        config.build().new_agent()
+    }
+
+    fn target(&self, response: &Response<Body>) -> String {
+        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        match location.and_then(|location| location.parse::<Uri>().ok()) {
+            Some(uri) if uri.host().is_some() => shown(&uri),
+            Some(_) => "another path of its own".to_owned(),
+            None => "an address that it doesn't tell".to_owned(),
+        }
+    }
+
+    fn transport(&self, error: &ureq::Error, agent: &Agent) -> RpcError {
         let reason = match error {
-            ureq::Error::Timeout(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
+            ureq::Error::Timeout(_) => format!("no whole answer within {} s", self.timeout.as_secs_f32()),
+            ureq::Error::BodyExceedsLimit(_) => {
+                format!("an answer of more than {} bytes: no block is that large", self.max_len)
+            }
             other => other.to_string(),
         };
-        RpcError::Transport { url: self.url.clone(), reason }
+        let proxy = agent.config().proxy().filter(|proxy| !proxy.is_no_proxy(&self.uri));
+        let through = proxy.map(|proxy| format!(" (through the proxy {})", shown(proxy.uri())));
+        RpcError::Transport { url: self.to_string(), reason: reason + &through.unwrap_or_default() }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-
-    use super::*;
-    use crate::head::{Source, load};
-
-    /// Answers one request with `answer`; gives the URL and, in the end, what was asked.
-    fn server(answer: String) -> (String, std::thread::JoinHandle<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = Vec::new();
-            let mut buffer = [0; 4096];
-            while !String::from_utf8_lossy(&request).contains("\"params\"") {
-                let read = stream.read(&mut buffer).unwrap();
-                request.extend_from_slice(&buffer[..read]);
-            }
-            stream.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8(request).unwrap()
-        });
-        (url, asked)
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.uri))
     }
+}
 
-    fn http(status: &str, body: &str) -> String {
-        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Endpoint").field("url", &self.to_string()).field("headers", &names).finish()
     }
+}
 
-    fn ask(answer: String, block: &str) -> (Result<crate::head::UnsafeHead, crate::head::Error>, String) {
-        let (url, asked) = server(answer);
-        let headers = vec![("X-Key".to_owned(), "secret".to_owned())];
-        let result = load(&Source::Rpc(Endpoint { url, headers }, block.parse().unwrap()), true);
-        (result, asked.join().unwrap())
-    }
+fn header(text: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = text.split_once(':')?;
+    Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
+}
 
-    #[test]
-    fn a_block_is_asked_for_once_with_its_transactions() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/payload/v4-3-txs");
-        let block = std::fs::read_to_string(format!("{path}.block.json")).unwrap();
-        let answer = http("200 OK", &format!(r#"{{"jsonrpc":"2.0","id":1,"result":{block}}}"#));
-        let (head, asked) = ask(answer, "0x65");
-        assert_eq!(head.unwrap().bytes, std::fs::read(format!("{path}.ssz")).unwrap());
-        assert!(asked.contains(r#""params":["0x65",true]"#), "{asked}");
-        assert!(asked.to_lowercase().contains("x-key: secret"), "{asked}");
-    }
+/// A URL without what may be secret in it.
+fn shown(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or("http");
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let more = if uri.path_and_query().is_none_or(|path| path == "/") { "" } else { "/..." };
+    format!("{scheme}://{host}{port}{more}")
+}
 
-    #[test]
-    fn each_way_to_fail_says_so() {
-        let reason = |answer: String| ask(answer, "latest").0.unwrap_err().to_string();
-        assert!(reason(http("403 Forbidden", "go away\nplease")).ends_with("HTTP status 403: go away"));
-        assert!(reason(http("200 OK", "<html>")).contains("not JSON"));
-        assert!(reason(http("200 OK", r#"{"result":null}"#)).contains("no such block"));
-        let error = r#"{"error":{"code":-32601,"message":"method not found"}}"#;
-        assert!(reason(http("400 Bad Request", error)).contains("error -32601: method not found"));
-        assert!(reason(String::new()).contains("asking http://127.0.0.1:"));
-        let nobody = Endpoint { url: "http://127.0.0.1:1".to_owned(), headers: Vec::new() };
-        assert!(matches!(nobody.block(BlockId::Latest), Err(Error::Rpc(RpcError::Transport { .. }))));
-        let no_url = Endpoint { url: "ftp://x".to_owned(), headers: Vec::new() };
-        assert!(matches!(no_url.block(BlockId::Latest), Err(Error::Rpc(RpcError::Transport { .. }))));
-    }
-
-    #[test]
-    fn another_block_than_the_one_asked_for_is_refused() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/payload/v4-3-txs");
-        let block = std::fs::read_to_string(format!("{path}.block.json")).unwrap();
-        let answer = http("200 OK", &format!(r#"{{"result":{block}}}"#));
-        let hash = Envelope::decode(&std::fs::read(format!("{path}.ssz")).unwrap()).unwrap().head().hash;
-        let other = format!("0x{}", "ab".repeat(32));
-        for (asked, right) in [("101", true), ("100", false), (&hash.to_string(), true), (&other, false)] {
-            match (ask(answer.clone(), asked).0, right) {
-                (head, true) => assert_eq!(head.unwrap().head.number, 101),
-                (head, false) => {
-                    let error = head.unwrap_err().to_string();
-                    assert!(error.ends_with(&format!("expected block {asked}, found block 101 {hash}")), "{error}");
-                }
-            }
-        }
-    }
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        || address.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback())
 }
