@@ -50,6 +50,21 @@ fn this_machine_is_asked_without_the_proxy_that_others_need() {
 }
 
 #[test]
+fn no_variable_turns_the_check_of_the_hash_off() {
+    let block = std::fs::read_to_string(Path::new(VECTORS).join("v3.block.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("block.json");
+    std::fs::write(&path, block.replace("\"gasUsed\": \"0xb741\"", "\"gasUsed\": \"0xb742\"")).unwrap();
+    let path = path.to_str().unwrap();
+    let refused = generate(&["--unsafe-head", path], &[("OP_CONDUCTOR_INIT_NO_HASH_CHECK", "true")]);
+    assert_eq!(refused.status.code(), Some(2));
+    let error = text(&refused.stderr);
+    assert!(error.starts_with(&format!("error: --unsafe-head {path}: block 100 claims the hash {HASH}")), "{error}");
+    assert!(error.contains("hint: ") && error.contains("--no-hash-check"), "{error}");
+    assert!(generate(&["--unsafe-head", path, "--no-hash-check"], &[]).status.success());
+}
+
+#[test]
 fn a_header_that_is_none_is_not_repeated() {
     for header in ["secret", "se cret: secret", "A: sec\nret"] {
         let output =

@@ -44,6 +44,7 @@ pub(super) struct HeadOptions {
     rpc_header: Vec<Secret>,
 
     /// Take the block even if its content doesn't have the hash that it claims.
+    // No variable: one that is left in an environment would turn the check off for good.
     #[arg(
         long,
         value_name = "BOOL",
@@ -52,8 +53,6 @@ pub(super) struct HeadOptions {
         default_value = "false",
         default_missing_value = "true",
         hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_NO_HASH_CHECK",
-        hide_env_values = true,
         hide_possible_values = true,
         value_parser = BoolishValueParser::new()
     )]
