@@ -77,6 +77,21 @@ fn a_header_that_is_none_is_not_repeated() {
 }
 
 #[test]
+fn a_block_or_a_header_without_an_execution_client_is_wrong_usage() {
+    let file = format!("{VECTORS}/v3.ssz");
+    for extra in [["--block", "5"], ["--rpc-header", "A: b"]] {
+        for source in [&["--unsafe-head", &file][..], &[]] {
+            let output = generate(&[source, &extra].concat(), &[]);
+            assert_eq!(output.status.code(), Some(2));
+            let error = text(&output.stderr);
+            let named = if source.is_empty() { "--execution-rpc" } else { "--unsafe-head" };
+            assert!(error.contains(extra[0]) && error.contains(named), "{error}");
+        }
+    }
+    assert!(generate(&["--unsafe-head", &file], &[("OP_CONDUCTOR_INIT_BLOCK", "")]).status.success());
+}
+
+#[test]
 fn a_block_that_op_conductor_cannot_store_whole_is_taken_with_a_warning() {
     for form in ["ssz", "engine.json", "block.json"] {
         let output = generate(&["--unsafe-head", &format!("{VECTORS}/v3-isthmus.{form}")], &[]);

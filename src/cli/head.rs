@@ -34,13 +34,22 @@ pub(super) struct HeadOptions {
         long,
         value_name = "BLOCK",
         default_value = "latest",
+        requires = "execution_rpc",
+        conflicts_with = "unsafe_head",
         env = "OP_CONDUCTOR_INIT_BLOCK",
         hide_env_values = true
     )]
     block: BlockId,
 
     /// Header for the execution client, as 'Name: value'. Repeatable.
-    #[arg(long, value_name = "HEADER", env = "OP_CONDUCTOR_INIT_RPC_HEADER", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "HEADER",
+        requires = "execution_rpc",
+        conflicts_with = "unsafe_head",
+        env = "OP_CONDUCTOR_INIT_RPC_HEADER",
+        hide_env_values = true
+    )]
     rpc_header: Vec<Secret>,
 
     /// Take the block even if its content doesn't have the hash that it claims.
