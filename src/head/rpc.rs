@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use ureq::http::header::LOCATION;
+use ureq::http::uri::PathAndQuery;
 use ureq::http::{HeaderName, HeaderValue, Response, Uri};
 use ureq::{Agent, Body};
 
@@ -21,6 +22,8 @@ use crate::payload::{Envelope, Hash};
 
 /// For the whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Shorter parts of URLs and headers are words, such as Bearer, and no keys.
+const MIN_SECRET_LEN: usize = 8;
 
 /// An execution client.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,7 +127,7 @@ impl Endpoint {
         };
         let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": [id, true]}).to_string();
         let envelope = json::envelope(&self.ask(&question)?).map_err(|error| match error {
-            Error::Json(error) => RpcError::Answer { url: self.to_string(), error }.into(),
+            Error::Json(error) => self.answer(error).into(),
             other => other,
         })?;
         let head = envelope.head();
@@ -151,13 +154,32 @@ impl Endpoint {
             200 => Ok(body),
             // Some servers give an error of JSON-RPC a status of its own.
             status => Err(match json::refusal(&body) {
-                Some(error) => RpcError::Answer { url: self.to_string(), error },
+                Some(error) => self.answer(error),
                 None => {
-                    let body = first_words(&String::from_utf8_lossy(&body));
+                    let body = self.without_secrets(&first_words(&String::from_utf8_lossy(&body)));
                     RpcError::Status { url: self.to_string(), status, body }
                 }
             }),
         }
+    }
+
+    fn answer(&self, error: JsonError) -> RpcError {
+        let error = match error {
+            JsonError::Answer { code, message } => JsonError::Answer { code, message: self.without_secrets(&message) },
+            other => other,
+        };
+        RpcError::Answer { url: self.to_string(), error }
+    }
+
+    /// What a server says, who may repeat the key that it doesn't know.
+    fn without_secrets(&self, text: &str) -> String {
+        let headers = self.headers.iter().filter_map(|(_, value)| value.to_str().ok());
+        let authority = self.uri.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
+        let userinfo = authority.map(|(userinfo, _)| userinfo);
+        let path = self.uri.path_and_query().map(PathAndQuery::as_str);
+        let parts = headers.chain(userinfo).chain(path).flat_map(|secret| secret.split([' ', ':', '/', '?', '&', '=']));
+        let secrets = parts.filter(|part| part.len() >= MIN_SECRET_LEN);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "..."))
     }
 
     fn agent(&self) -> Agent {

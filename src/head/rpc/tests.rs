@@ -119,6 +119,22 @@ fn nothing_secret_is_in_an_error_or_in_debug() {
 }
 
 #[test]
+fn a_server_that_repeats_a_key_is_quoted_without_it() {
+    for status in ["200 OK", "401 Unauthorized"] {
+        for body in ["no key abcdefgh", r#"{"error":{"code":1,"message":"no key abcdefgh of 12345678, 87654321"}}"#] {
+            let (url, asked) = answering(http(status, body));
+            let endpoint =
+                Endpoint::new(&format!("{url}/v2/abcdefgh?key=12345678"), ["Authorization: Bearer 87654321"]).unwrap();
+            let error = endpoint.block(BlockId::Latest).unwrap_err();
+            asked.join().unwrap();
+            for key in ["abcdefgh", "12345678", "87654321"] {
+                assert!(!format!("{error} {error:?}").contains(key), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_name_and_password_in_the_url_are_sent_as_basic_authorization() {
     let (url, asked) = answering(result(BLOCK));
     let endpoint = Endpoint::new(&url.replace("//", "//name:pass@"), []).unwrap();
