@@ -84,6 +84,10 @@ pub struct Store {
     pub page_size: usize,
     /// The transaction that was committed last.
     pub txid: TxId,
+    /// Pages that were ever used.
+    pub page_count: u64,
+    /// Pages in the freelist; none when it could not be read.
+    pub free_pages: Option<u64>,
     /// What it consists of; only with [`Depth::Structure`].
     pub pages: PageCounts,
 }
@@ -449,6 +453,7 @@ fn read_store<T: Default>(
             Err(error) => return Err(fail(error)),
         };
         (store.page_size, store.txid) = (reader.metas().page_size, reader.meta().txid);
+        (store.page_count, store.free_pages) = (reader.meta().high_water.0, reader.free_page_count());
         if depth == Depth::Structure {
             let check = reader.check().map_err(fail)?;
             store.pages = check.pages;
@@ -466,9 +471,35 @@ fn read_store<T: Default>(
     Err(Error::Moving { path: path.to_owned() })
 }
 
+/// What `read` gives of a database within one committed state, though a node writes to it.
+///
+/// # Errors
+/// Also when the file is no database, or `read` fails on a state that doesn't move.
+pub fn read_committed<T>(
+    path: &Path,
+    mut read: impl FnMut(&Reader<Source>) -> Result<T, bolt::Error>,
+) -> Result<T, Error> {
+    let fail = |source| Error::Bolt { path: path.to_owned(), source };
+    for attempt in 0..TRIES {
+        std::thread::sleep(Duration::from_millis(5) * attempt * attempt);
+        let unreadable = |source| Error::Io { path: path.to_owned(), source };
+        let file = open_file(path).map_err(unreadable)?;
+        let file_len = file.metadata().map_err(unreadable)?.len();
+        let Some(source) = source(file, file_len, attempt).map_err(fail)? else { continue };
+        let reader = Reader::open(source).map_err(fail)?;
+        let result = read(&reader);
+        // What was read of a file that moved may be anything.
+        if reader.is_current().map_err(fail)? {
+            return result.map_err(fail);
+        }
+    }
+    Err(Error::Moving { path: path.to_owned() })
+}
+
 /// Where a database is read from.
 #[derive(Debug)]
-enum Source {
+pub enum Source {
+    /// The file itself.
     File(File),
     /// One committed state, with a writer's next pages perhaps in the places that it leaves free.
     Copy(Vec<u8>),

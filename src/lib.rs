@@ -22,7 +22,7 @@ pub mod generate;
 #[cfg(feature = "payload")]
 pub mod head;
 pub mod inspect;
-pub mod open;
+mod open;
 pub mod payload;
 pub mod raft;
 pub mod report;

@@ -6,9 +6,10 @@
 
 use super::element::LeafElement;
 use super::error::{Error, MetaError, PageError};
+use super::freelist::ids_extent;
 use super::layout::{BUCKET_HEADER_LEN, MAX_DEPTH, MAX_PAGE_SIZE, META_LEN, MIN_PAGE_SIZE, PAGE_HEADER_LEN, PageId};
 use super::meta::{BucketHeader, Meta, raw_txid};
-use super::page::PageKind;
+use super::page::{PageHeader, PageKind};
 use super::run::{Extent, Geometry, Run};
 use super::source::ReadAt;
 use super::window::Window;
@@ -133,6 +134,16 @@ impl<R: ReadAt> Reader<R> {
             Err(Error::Empty | Error::NoMeta { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// How many pages are free, by the header of the freelist; none when it isn't on disk or can't be read.
+    pub fn free_page_count(&self) -> Option<u64> {
+        let page = self.meta().freelist.filter(|page| self.geometry.check_start(*page).is_ok())?;
+        let mut head = [0; 24];
+        self.source.read_full_at(&mut head, self.geometry.offset(page)).ok()?;
+        let header = PageHeader::decode(&head).filter(|header| header.kind() == Some(PageKind::Freelist))?;
+        let run_len = self.geometry.check_header(page, &header).ok()?;
+        ids_extent(&header, &head, run_len).ok().map(|(_, count)| count)
     }
 
     /// The top-level bucket, which holds the others.

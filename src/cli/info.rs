@@ -176,7 +176,12 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
         None => "none".to_owned(),
     };
     let file = |store: &op_conductor_init::inspect::Store| match store.file_len {
-        Some(len) => format!("{}, transaction {}", bytes(len), store.txid),
+        Some(len) => {
+            let free = store
+                .free_pages
+                .map_or_else(String::new, |free| format!(", {free} of {} pages free", store.page_count));
+            format!("{}, transaction {}{free}", bytes(len), store.txid)
+        }
         None => "missing".to_owned(),
     };
     for (name, value) in [
@@ -231,26 +236,51 @@ fn findings_line(findings: usize) -> String {
 
 fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
     let mut text = format!("{} servers in {}\n\n", nodes.len(), path.display());
-    let row = |(node, _): &(Node, VecDeque<Row>)| {
-        let latest = node.latest_configuration();
-        let suffrage =
-            latest.and_then(|at| at.configuration.server(&node.id).map(|server| server.suffrage.to_string()));
-        let vote =
-            node.stable.vote().map_or_else(|| "-".to_owned(), |(term, candidate)| format!("{term} for {candidate}"));
-        vec![
-            node.id.clone(),
-            node.stable.term().to_string(),
-            index_range(&node.log),
-            node.last().1.to_string(),
-            suffrage.unwrap_or_else(|| "-".to_owned()),
-            if node.campaign().will { "yes" } else { "no" }.to_owned(),
-            vote,
-        ]
-    };
-    text += &table(&["ID", "TERM", "LOG", "LAST TERM", "IS", "CAMPAIGNS", "VOTE"], nodes.iter().map(row));
+    let mut rows: Vec<Vec<String>> = nodes.iter().map(|(node, _)| cluster_row(node)).collect();
+    let marked = mark_differences(&mut rows);
+    text += &table(&["ID", "TERM", "LOG", "LAST TERM", "BLOCK", "IS", "CAMPAIGNS", "VOTED FOR"], rows);
+    if marked {
+        text += "\n* is not what most servers have.\n";
+    }
     text += &findings_line(nodes.iter().map(|(node, _)| node.findings.len()).sum());
     text += "\nFor one server in full, name its folder in --state-dir.\n";
     text
+}
+
+fn cluster_row(node: &Node) -> Vec<String> {
+    let latest = node.latest_configuration();
+    let suffrage = latest.and_then(|at| at.configuration.server(&node.id).map(|server| server.suffrage.to_string()));
+    let vote = node.stable.vote().map_or_else(|| "-".to_owned(), |(_, candidate)| candidate);
+    vec![
+        node.id.clone(),
+        node.stable.term().to_string(),
+        index_range(&node.log),
+        node.last().1.to_string(),
+        node.head.map_or_else(|| "-".to_owned(), |stored| stored.head.number.to_string()),
+        suffrage.unwrap_or_else(|| "-".to_owned()),
+        if node.campaign().will { "yes" } else { "no" }.to_owned(),
+        vote,
+    ]
+}
+
+/// Puts a star behind terms, logs and blocks that are not those of most servers; says whether there are any.
+fn mark_differences(rows: &mut [Vec<String>]) -> bool {
+    let mut marked = false;
+    for column in 1..=4 {
+        let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+        rows.iter().for_each(|row| *counts.entry(&row[column]).or_default() += 1);
+        let Some((most, count)) = counts.iter().max_by_key(|(_, count)| **count) else { continue };
+        // Without a majority nobody is the odd one.
+        if 2 * count <= rows.len() || *count == rows.len() {
+            continue;
+        }
+        let most = (*most).to_owned();
+        for row in rows.iter_mut().filter(|row| row[column] != most) {
+            row[column] += " *";
+            marked = true;
+        }
+    }
+    marked
 }
 
 /// The members to show, and how many are left out: a damaged entry can have one a byte.
@@ -272,7 +302,15 @@ fn configuration_json(at: &ConfigurationAt) -> Value {
 fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
     let latest = node.latest_configuration();
     let by_type = node.log.by_type.iter().map(|(kind, count)| (LogType::from_byte(*kind).to_string(), json!(count)));
-    let store = |store: &op_conductor_init::inspect::Store| json!({"file_len": store.file_len, "page_size": store.page_size, "txid": store.txid.0});
+    let store = |store: &op_conductor_init::inspect::Store| {
+        json!({
+            "file_len": store.file_len,
+            "page_size": store.page_size,
+            "page_count": store.page_count,
+            "free_pages": store.free_pages,
+            "txid": store.txid.0,
+        })
+    };
     let snapshot = |meta: &op_conductor_init::raft::snapshot_store::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
     let mut value = json!({
         "id": node.id,

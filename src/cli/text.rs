@@ -19,7 +19,12 @@ pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
 
 /// Lines of at most 80 columns, indented by two.
 pub(super) fn wrapped(text: &str) -> String {
-    let options = textwrap::Options::new(80).initial_indent("  ").subsequent_indent("  ").break_words(false);
+    let options = textwrap::Options::new(80)
+        .initial_indent("  ")
+        .subsequent_indent("  ")
+        .break_words(false)
+        // A flag or a name with a hyphen stays whole.
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     textwrap::fill(text, options) + "\n"
 }
 

@@ -210,8 +210,8 @@ mod tests {
     #[test]
     fn a_time_is_one_or_how_long_ago() {
         assert_eq!(since("2026-11-23T03:00:00Z"), Ok("2026-11-23T03:00:00Z".parse().unwrap()));
-        let ago = Timestamp::now().duration_since(since("10m").unwrap());
-        assert!((600..660).contains(&ago.as_secs()), "{ago:?}");
+        let ago = Timestamp::now().duration_since(since("10m").unwrap()).as_secs();
+        assert!((590..660).contains(&ago), "{ago} s");
         for bad in ["", "10", "-10m", "yesterday"] {
             assert!(since(bad).is_err(), "{bad:?}");
         }

@@ -18,6 +18,7 @@ use crate::cli::{Outcome, talk};
 
 /// Find entries by index, term, type, block or time; a block that the log has no more, in the snapshot
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "op-conductor-init log search --state-dir <DIR> [OPTIONS]")]
 #[command(group = ArgGroup::new("what").required(true).multiple(true).args(["index", "kinds", "term", "block", "since"]))]
 #[command(after_help = "\
 Examples:

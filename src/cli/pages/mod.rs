@@ -4,21 +4,15 @@ mod map;
 mod show;
 
 use std::fmt::Write;
-use std::fs::File;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use op_conductor_init::bolt::{self, Metas, PageId, PageUse, Reader, Step, Survey};
-use op_conductor_init::open::open_file;
+use op_conductor_init::inspect;
 
 use super::failure::Failure;
 use super::text::{bytes, count, table};
 use super::{Outcome, answer};
-
-/// A file that a node writes is read again when it changed meanwhile.
-const TRIES: u32 = 10;
 
 const HELP: &str = "\
 Examples:
@@ -67,35 +61,19 @@ enum Verb {
     Map,
 }
 
-type Source = Reader<File>;
+type Database = Reader<inspect::Source>;
 
 impl Pages {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let text = self.read(|reader| match &self.verb {
+        let text = inspect::read_committed(&self.file, |reader| match &self.verb {
             None | Some(Verb::List) => list(reader),
             Some(Verb::Show { id, hex }) => show::page(reader, PageId(*id), *hex, self.redact),
             Some(Verb::Tree) => tree(reader),
             Some(Verb::Meta) => Ok(metas(reader.metas(), reader.file_len())),
             Some(Verb::Map) => Ok(map::map(&reader.survey()?)),
-        })?;
-        answer(&text)?;
+        });
+        answer(&text.map_err(Failure::unable)?)?;
         Ok(Outcome::Fine)
-    }
-
-    /// What `read` gives within one committed state.
-    fn read(&self, read: impl Fn(&Source) -> Result<String, bolt::Error>) -> Result<String, Failure> {
-        let path = self.file.display();
-        for attempt in 0..TRIES {
-            std::thread::sleep(Duration::from_millis(5) * attempt * attempt);
-            let file = open_file(&self.file).with_context(|| path.to_string()).map_err(Failure::unable)?;
-            let fail = |error: bolt::Error| Failure::unable(anyhow::Error::new(error).context(path.to_string()));
-            let reader = Reader::open(file).map_err(fail)?;
-            let text = read(&reader);
-            if reader.is_current().map_err(fail)? {
-                return text.map_err(fail);
-            }
-        }
-        Err(Failure::unable(anyhow!("{path}: it changed {TRIES} times while it was read")))
     }
 }
 
@@ -113,7 +91,7 @@ fn word(kind: PageUse) -> &'static str {
     }
 }
 
-fn list(reader: &Source) -> Result<String, bolt::Error> {
+fn list(reader: &Database) -> Result<String, bolt::Error> {
     let survey = reader.survey()?;
     let mut pages = std::collections::BTreeMap::new();
     reader.walk_tree(&mut |step| {
@@ -143,7 +121,7 @@ fn damaged(survey: &Survey, text: &mut String) {
     }
 }
 
-fn tree(reader: &Source) -> Result<String, bolt::Error> {
+fn tree(reader: &Database) -> Result<String, bolt::Error> {
     let mut text = String::new();
     let mut line = |depth: usize, line: &str| _ = writeln!(text, "{:indent$}{line}", "", indent = 2 * depth);
     reader.walk_tree(&mut |step| {

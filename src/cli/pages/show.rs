@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use op_conductor_init::bolt::{self, PageId, PageKind, PageUse, PageView};
 
-use super::{Source, metas, word};
+use super::{Database, metas, word};
 use crate::cli::text::{bytes, count, table};
 
 /// So many bytes of a key or value are shown.
@@ -17,7 +17,7 @@ const HEADER_LEN: usize = 16;
 /// Bytes of an element in the table.
 const ELEMENT_LEN: usize = 16;
 
-pub(super) fn page(reader: &Source, id: PageId, hex: bool, redact: bool) -> Result<String, bolt::Error> {
+pub(super) fn page(reader: &Database, id: PageId, hex: bool, redact: bool) -> Result<String, bolt::Error> {
     let view = reader.page(id)?;
     let header = view.header;
     let kind = header.kind().map_or("of no known kind", PageKind::name);
