@@ -14,6 +14,7 @@
 
 pub mod bolt;
 pub mod cluster;
+pub mod compact;
 pub mod durable;
 pub mod entries;
 #[cfg(feature = "gate")]

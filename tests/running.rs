@@ -69,7 +69,8 @@ fn look(folder: &Path, known: &[&str]) {
         assert!(start.elapsed() < Duration::from_secs(30), "{args:?} waited {:?}", start.elapsed());
         match number % 6 {
             0 | 5 => {
-                let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+                let report = serde_json::from_slice::<Value>(&output.stdout);
+                let report = report.unwrap_or_else(|error| panic!("{error}: {stderr}"));
                 let found = report["findings"].as_array().unwrap();
                 let is_known = |finding: &Value| known.contains(&finding["id"].as_str().unwrap());
                 assert!(found.iter().all(is_known), "{report:#}");
@@ -89,7 +90,8 @@ fn look(folder: &Path, known: &[&str]) {
 #[test]
 fn a_log_that_grows_is_read_without_its_lock() {
     let folder = tempfile::tempdir().unwrap();
-    let _writer = hammered(folder.path(), &["--interval", "2ms"]);
+    // Fifty commits a second are a hundred times what op-conductor does.
+    let _writer = hammered(folder.path(), &["--interval", "20ms", "--batch", "10"]);
     // The writer's commands are no blocks.
     look(folder.path(), &["PAY-002", "PAY-003"]);
 }

@@ -212,6 +212,12 @@ pub enum Error {
         /// Its length.
         len: usize,
     },
+    /// A key that doesn't come behind the one before it.
+    #[error("key {:?} is not behind the key before it", String::from_utf8_lossy(.key))]
+    KeyOrder {
+        /// The key.
+        key: Vec<u8>,
+    },
     /// A value above bolt's limit.
     #[error("a value of {len} bytes: the longest is {MAX_VALUE_LEN}")]
     ValueTooLong {

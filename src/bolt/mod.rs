@@ -1,5 +1,6 @@
 #![doc = include_str!("FORMAT.md")]
 
+mod bulk;
 mod check;
 mod element;
 mod error;
@@ -18,6 +19,7 @@ mod tests;
 mod tx;
 mod window;
 
+pub use bulk::{BulkBucket, BulkWriter};
 pub use check::{Check, PageCounts, check};
 pub use element::LeafElement;
 pub use error::{Error, MetaError, PageError};

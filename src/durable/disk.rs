@@ -88,6 +88,12 @@ impl Disk {
         self.step(Step::Write(path), write)
     }
 
+    /// Makes a new file, to be written by the caller; not synced.
+    pub(super) fn create_new(&mut self, path: &Path) -> Result<File, Error> {
+        let create = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+        self.step(Step::Write(path), create)
+    }
+
     /// Sets a mode, whatever the umask.
     pub(super) fn set_mode(&mut self, path: &Path, mode: u32) -> Result<(), Error> {
         self.step(Step::SetMode(path), || fs::set_permissions(path, Permissions::from_mode(mode)))

@@ -1,10 +1,11 @@
 //! What shall be, made out of the way and swapped in at once.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::disk::Disk;
+use super::disk::{Disk, Owner};
 use super::error::Error;
 use super::journal::{Entry, JOURNAL, Journal, STAGE_PREFIX, is_one_name};
 use super::swap::{Swap, inode};
@@ -47,6 +48,29 @@ impl Staging {
         let path = self.enter(path.as_ref())?;
         self.root.disk.write_new(&path, bytes)?;
         self.finish(&path, mode)
+    }
+
+    /// Makes a file that the caller writes, and then hands to [`Staging::keep`]. As for `path`, see
+    /// [`Staging::create_dir`].
+    pub fn create_file(&mut self, path: impl AsRef<Path>) -> Result<File, Error> {
+        let path = self.enter(path.as_ref())?;
+        self.root.disk.create_new(&path)
+    }
+
+    /// Gives a staged file or folder the mode and the owner of what it takes the place of.
+    pub fn keep(&mut self, path: impl AsRef<Path>, like: &Metadata) -> Result<(), Error> {
+        let path = self.enter(path.as_ref())?;
+        let ours =
+            fs::metadata(&path).map_err(|source| Error::Io { doing: "looking at", path: path.clone(), source })?;
+        if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
+            self.root.disk.set_owner(&path, Some(Owner { uid: like.uid(), gid: like.gid() }))?;
+        }
+        self.root.disk.set_mode(&path, like.mode() & 0o7777)
+    }
+
+    /// Where a path of the output folder is staged, for looking at what was written.
+    pub fn staged(&mut self, path: impl AsRef<Path>) -> Result<PathBuf, Error> {
+        self.enter(path.as_ref())
     }
 
     /// Makes everything durable, decides, and swaps the entries in. Returns where the entries from before are, if there

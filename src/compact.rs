@@ -1,0 +1,367 @@
+//! A server's databases written afresh: the same pairs in the same order, on full pages, and no page free.
+//!
+//! bolt never gives space back, and fills pages half as a log grows. What is not a database is carried along as it is.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::statvfs;
+use serde::Serialize;
+
+use crate::bolt::{self, BulkWriter, LeafElement, Problem, Reader};
+use crate::durable::{self, Recovery, Staging};
+use crate::inspect::{self, state_folders};
+use crate::open::open_file;
+use crate::state_dir::{self, LOG_FILE, STABLE_FILE, StateDir};
+
+/// Where the compacted state goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// Takes the place of the state, which is kept beside it.
+    InPlace,
+    /// A folder that has none of the servers yet.
+    Folder(&'a Path),
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Each database.
+    pub files: Vec<Compacted>,
+    /// Where the state from before is now.
+    pub replaced: Option<PathBuf>,
+    /// What was settled first, because an earlier command had been interrupted.
+    pub recovery: Option<Recovery>,
+}
+
+/// One database, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Compacted {
+    /// Id of the server.
+    pub id: String,
+    /// Name of the file.
+    pub file: &'static str,
+    /// Its length in bytes before.
+    pub before: u64,
+    /// Its length in bytes now.
+    pub after: u64,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state can't be read.
+    #[error(transparent)]
+    Read(#[from] inspect::Error),
+    /// A node runs, or the folder can't be used.
+    #[error(transparent)]
+    State(#[from] state_dir::Error),
+    /// The files can't be put in place.
+    #[error(transparent)]
+    Durable(#[from] durable::Error),
+    /// The file system said no.
+    #[error("{}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A database can't be read or written.
+    #[error("{}", path.display())]
+    Bolt {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        source: bolt::Error,
+    },
+    /// A database is damaged: what can't be read would be lost for good.
+    #[error("{} is damaged: {problem}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// The first problem.
+        problem: Box<Problem>,
+    },
+    /// A bucket within a bucket: no raft store has that.
+    #[error("{}: bucket {bucket:?} holds another bucket: no raft store does", path.display())]
+    Nested {
+        /// Which file.
+        path: PathBuf,
+        /// The outer bucket.
+        bucket: String,
+    },
+    /// What was written doesn't say the same as what was read.
+    #[error("{}: what was written is not what was read: nothing was replaced", path.display())]
+    Differs {
+        /// The file that was read.
+        path: PathBuf,
+    },
+    /// Two servers' folders would be one.
+    #[error("{} is there already", path.display())]
+    Existing {
+        /// Which entry of the output folder.
+        path: PathBuf,
+    },
+    /// The copy would not fit.
+    #[error("{}: {needed} bytes are needed, {free} are free", path.display())]
+    NoSpace {
+        /// Where.
+        path: PathBuf,
+        /// Bytes of all files that are read.
+        needed: u64,
+        /// Bytes that this user may still write.
+        free: u64,
+    },
+}
+
+/// Compacts the server in `state_dir`, or all servers in it: all of them or none.
+pub fn compact(state_dir: &Path, target: Target<'_>, lock_timeout: Duration) -> Result<Outcome, Error> {
+    let folders = state_folders(state_dir)?;
+    let root = match target {
+        Target::InPlace => above(&folders)?,
+        Target::Folder(folder) => folder.to_owned(),
+    };
+    let names = folders.iter().map(|folder| name(folder)).collect::<Result<Vec<_>, _>>()?;
+    let (root, recovery) = state_dir::open_root(&root, None, lock_timeout)?;
+    let dirs: Vec<StateDir> = folders.iter().map(StateDir::new).collect();
+    let _locked_until_swapped = state_dir::lock(&dirs, lock_timeout)?;
+    if let Target::Folder(folder) = target
+        && let Some(taken) = names.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok())
+    {
+        return Err(Error::Existing { path: taken });
+    }
+    space(&folders, root.path())?;
+    let mut staging = root.stage()?;
+    let mut files = Vec::new();
+    for (folder, name) in folders.iter().zip(&names) {
+        carry(folder, Path::new(name), &mut staging)?;
+        for file in [LOG_FILE, STABLE_FILE] {
+            let (before, after) = rewrite(&folder.join(file), &Path::new(name).join(file), &mut staging)?;
+            files.push(Compacted { id: name.clone(), file, before, after });
+        }
+        // At last: the folder may be one that we could not write to with its own mode.
+        staging.keep(name, &metadata(folder)?)?;
+    }
+    Ok(Outcome { files, replaced: staging.commit()?, recovery })
+}
+
+/// The folder that holds the servers' folders.
+fn above(folders: &[PathBuf]) -> Result<PathBuf, Error> {
+    let first = folders.first().map_or(Path::new("."), PathBuf::as_path);
+    let real = first.canonicalize().map_err(|source| Error::Io { path: first.to_owned(), source })?;
+    let above = match first.parent() {
+        Some(above) if !above.as_os_str().is_empty() && real.parent() == above.canonicalize().ok().as_deref() => above,
+        _ => real.parent().unwrap_or(&real),
+    };
+    Ok(above.to_owned())
+}
+
+fn name(folder: &Path) -> Result<String, Error> {
+    let real = folder.canonicalize().map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+    let name = real.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let invalid = || Error::Io { path: folder.to_owned(), source: io::ErrorKind::InvalidInput.into() };
+    name.ok_or_else(invalid)
+}
+
+/// Sees that copies of all files fit, though they will be smaller.
+fn space(folders: &[PathBuf], root: &Path) -> Result<(), Error> {
+    let mut needed = 0;
+    for folder in folders {
+        for file in [LOG_FILE, STABLE_FILE] {
+            needed += metadata(&folder.join(file))?.len();
+        }
+    }
+    let fail = |errno: rustix::io::Errno| Error::Io { path: root.to_owned(), source: errno.into() };
+    let stat = statvfs(root).map_err(fail)?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < needed {
+        return Err(Error::NoSpace { path: root.to_owned(), needed, free });
+    }
+    Ok(())
+}
+
+fn metadata(path: &Path) -> Result<Metadata, Error> {
+    path.metadata().map_err(|source| Error::Io { path: path.to_owned(), source })
+}
+
+/// Copies all but the databases, modes and owners too.
+fn carry(from: &Path, to: &Path, staging: &mut Staging) -> Result<(), Error> {
+    let fail = |source| Error::Io { path: from.to_owned(), source };
+    staging.create_dir(to, 0o700)?;
+    for entry in fs::read_dir(from).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let kind = entry.file_type().map_err(fail)?;
+        let is_database = [LOG_FILE, STABLE_FILE].iter().any(|file| name == *file);
+        let to = to.join(&name);
+        if kind.is_dir() {
+            carry(&path, &to, staging)?;
+            staging.keep(&to, &metadata(&path)?)?;
+        } else if kind.is_file() && !is_database {
+            let mut source = open_file(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+            let mut copy = staging.create_file(&to)?;
+            io::copy(&mut source, &mut copy).map_err(|source| Error::Io { path: path.clone(), source })?;
+            staging.keep(&to, &metadata(&path)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a database afresh, and looks whether it says the same; its lengths before and after.
+fn rewrite(from: &Path, to: &Path, staging: &mut Staging) -> Result<(u64, u64), Error> {
+    let fail = |source| Error::Bolt { path: from.to_owned(), source };
+    let io = |source| Error::Io { path: from.to_owned(), source };
+    let reader = Reader::open(open_file(from).map_err(io)?).map_err(fail)?;
+    let check = reader.check().map_err(fail)?;
+    if let Some(problem) = check.problems.into_iter().find(|problem| !problem.kind.is_harmless()) {
+        return Err(Error::Damaged { path: from.to_owned(), problem: Box::new(problem) });
+    }
+    let file = staging.create_file(to)?;
+    let mut writer = BulkWriter::new(file, reader.metas().page_size).map_err(fail)?;
+    each_bucket(&reader, from, &mut |name, bucket| copy_bucket(name, bucket, from, &mut writer))?;
+    let written = Reader::open(writer.finish().map_err(fail)?).map_err(fail)?;
+    let sound = written.check().map_err(fail)?.problems.is_empty();
+    if !(sound && says_the_same(&reader, &written).map_err(fail)?) {
+        return Err(Error::Differs { path: from.to_owned() });
+    }
+    let lengths = (reader.file_len(), written.file_len());
+    staging.keep(to, &metadata(from)?)?;
+    Ok(lengths)
+}
+
+type Bucket<'a> = bolt::Bucket<'a, File>;
+
+fn each_bucket(
+    reader: &Reader<File>,
+    path: &Path,
+    each: &mut dyn FnMut(&[u8], &Bucket<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let fail = |source| Error::Bolt { path: path.to_owned(), source };
+    let root = reader.root();
+    let mut cursor = root.cursor();
+    while let Some(LeafElement { key, .. }) = cursor.next().map_err(fail)? {
+        let name = key.to_vec();
+        let missing = || fail(bolt::Error::NoBucket { name: name.clone() });
+        let bucket = reader.bucket(&name).map_err(fail)?.ok_or_else(missing)?;
+        each(&name, &bucket)?;
+    }
+    Ok(())
+}
+
+fn copy_bucket(name: &[u8], bucket: &Bucket<'_>, path: &Path, writer: &mut BulkWriter<File>) -> Result<(), Error> {
+    let fail = |source| Error::Bolt { path: path.to_owned(), source };
+    let mut copy = writer.bucket(name, bucket.header().sequence).map_err(fail)?;
+    let mut cursor = bucket.cursor();
+    while let Some(entry) = cursor.next().map_err(fail)? {
+        if entry.is_bucket() {
+            let bucket = String::from_utf8_lossy(name).into_owned();
+            return Err(Error::Nested { path: path.to_owned(), bucket });
+        }
+        copy.push(entry.key, entry.value).map_err(fail)?;
+    }
+    copy.finish().map_err(fail)
+}
+
+/// Whether both have the same buckets with the same sequences and pairs.
+fn says_the_same(a: &Reader<File>, b: &Reader<File>) -> Result<bool, bolt::Error> {
+    let (root_a, root_b) = (a.root(), b.root());
+    let (mut names_a, mut names_b) = (root_a.cursor(), root_b.cursor());
+    loop {
+        let (name_a, name_b) = (names_a.next()?.map(|it| it.key.to_vec()), names_b.next()?.map(|it| it.key.to_vec()));
+        let Some(name) = name_a.as_ref().filter(|_| name_a == name_b) else {
+            return Ok(name_a == name_b);
+        };
+        let (Some(bucket_a), Some(bucket_b)) = (a.bucket(name)?, b.bucket(name)?) else { return Ok(false) };
+        if bucket_a.header().sequence != bucket_b.header().sequence {
+            return Ok(false);
+        }
+        let (mut pairs_a, mut pairs_b) = (bucket_a.cursor(), bucket_b.cursor());
+        loop {
+            let (a, b) = (pairs_a.next()?, pairs_b.next()?);
+            if a != b {
+                return Ok(false);
+            }
+            if a.is_none() {
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::bolt::Db;
+    use crate::raft::LOGS_BUCKET;
+
+    /// A storage dir with the server `a`, whose log is half empty.
+    fn state() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a");
+        fs::create_dir_all(folder.join("snapshots/1-2-3")).unwrap();
+        fs::write(folder.join("snapshots/1-2-3/state.bin"), "state").unwrap();
+        fs::set_permissions(folder.join("snapshots"), fs::Permissions::from_mode(0o750)).unwrap();
+        for file in [LOG_FILE, STABLE_FILE] {
+            let file = File::options().read(true).write(true).create_new(true).open(folder.join(file)).unwrap();
+            let mut db = Db::create(file, 4096).unwrap();
+            for index in 0..200_u64 {
+                let mut tx = db.begin().unwrap();
+                tx.create_bucket_if_not_exists(LOGS_BUCKET).unwrap();
+                tx.put(LOGS_BUCKET, &index.to_be_bytes(), &[7; 900]).unwrap();
+                tx.commit().unwrap();
+            }
+        }
+        dir
+    }
+
+    #[test]
+    fn in_place_keeps_all_but_the_room() {
+        let dir = state();
+        let folder = dir.path().join("a");
+        let before = Reader::open(open_file(&folder.join(LOG_FILE)).unwrap()).unwrap();
+        let outcome = compact(&folder, Target::InPlace, Duration::ZERO).unwrap();
+        let after = Reader::open(open_file(&folder.join(LOG_FILE)).unwrap()).unwrap();
+        assert!(says_the_same(&before, &after).unwrap());
+        assert!(outcome.files.iter().all(|file| file.after * 2 < file.before), "{:?}", outcome.files);
+        assert_eq!(fs::read(folder.join("snapshots/1-2-3/state.bin")).unwrap(), b"state");
+        assert_eq!(metadata(&folder.join("snapshots")).unwrap().permissions().mode() & 0o777, 0o750);
+        let kept = outcome.replaced.unwrap().join("a").join(LOG_FILE);
+        assert_eq!(metadata(&kept).unwrap().len(), before.file_len());
+    }
+
+    #[test]
+    fn another_folder_leaves_the_first_as_it_was() {
+        let dir = state();
+        let out = dir.path().join("out");
+        let target = Target::Folder(&out);
+        let outcome = compact(dir.path(), target, Duration::ZERO).unwrap();
+        assert_eq!((outcome.replaced, outcome.files.len()), (None, 2));
+        assert!(out.join("a").join(LOG_FILE).is_file());
+        assert!(matches!(compact(&dir.path().join("a"), target, Duration::ZERO), Err(Error::Existing { .. })));
+    }
+
+    #[test]
+    fn a_running_node_and_a_damaged_file_are_refused_and_nothing_is_left() {
+        let dir = state();
+        let folder = dir.path().join("a");
+        let names = || StateDir::new(dir.path()).contents().unwrap().unwrap();
+        let held = state_dir::lock(&[StateDir::new(&folder)], Duration::ZERO).unwrap();
+        let error = compact(&folder, Target::InPlace, Duration::ZERO).unwrap_err();
+        assert!(matches!(error, Error::State(state_dir::Error::Locked { .. })), "{error}");
+        drop(held);
+        let mut bytes = fs::read(folder.join(LOG_FILE)).unwrap();
+        let reader = Reader::open(&bytes[..]).unwrap();
+        let page = reader.survey().unwrap().runs().find(|(kind, ..)| *kind == bolt::PageUse::Leaf).unwrap().1;
+        bytes[usize::try_from(page.0).unwrap() * 4096 + 8] = 0x40;
+        fs::write(folder.join(LOG_FILE), &bytes).unwrap();
+        let error = compact(&folder, Target::InPlace, Duration::ZERO).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        assert_eq!(names(), ["a"]);
+        assert_eq!(fs::read(folder.join(LOG_FILE)).unwrap(), bytes);
+    }
+}
