@@ -1,5 +1,6 @@
 //! The command line: one file a verb, each with its options, its help and a short run.
 
+mod compact;
 mod extras;
 mod failure;
 #[cfg(feature = "gate")]
@@ -63,6 +64,7 @@ enum Verb {
     Log(Box<log::LogCommand>),
     Pages(pages::Pages),
     Snapshot(snapshot::SnapshotCommand),
+    Compact(compact::Options),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
     /// Boot a cluster's state on real op-conductor or raft, in containers
@@ -117,6 +119,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Log(log) => log.run(),
             Verb::Pages(pages) => pages.run(),
             Verb::Snapshot(snapshot) => snapshot.run(),
+            Verb::Compact(compact) => compact.run(),
             Verb::Completions(completions) => completions.run(command()),
             Verb::Man(man) => man.run(command()),
             #[cfg(feature = "gate")]

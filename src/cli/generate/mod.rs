@@ -259,7 +259,7 @@ pub(super) fn election(text: &str) -> Election {
     if text == "open" { Election::Open } else { Election::Named }
 }
 
-fn talk_about_recovery(recovery: &Recovery) {
+pub(super) fn talk_about_recovery(recovery: &Recovery) {
     let entries = recovery.entries.join(", ");
     match &recovery.undone {
         None => talk(format_args!("note: finished a replacement that had been interrupted: {entries}")),

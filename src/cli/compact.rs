@@ -1,0 +1,158 @@
+//! `compact`: databases written afresh.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::builder::BoolishValueParser;
+use clap::{ArgGroup, Args};
+use op_conductor_init::compact::{self, Compacted, Error, Target};
+use op_conductor_init::{durable, state_dir};
+use serde_json::json;
+
+use super::failure::Failure;
+use super::generate::talk_about_recovery;
+use super::text::{bytes, count, table};
+use super::values::{self, Format};
+use super::{Outcome, answer};
+
+const HELP: &str = "\
+Examples:
+  A server that is stopped, in its place; what was there is kept beside it:
+    op-conductor-init compact --state-dir ./raft-state/sequencer-1 --in-place
+
+  All servers of a folder, into another one:
+    op-conductor-init compact --state-dir ./raft-state --output-dir ./small
+
+Entries, their order and everything else stay the same. What was written is read
+again and compared before anything is replaced.
+
+Exit status:
+  0  compacted
+  1  refused: a node is running, a file is damaged, or the output is there
+  2  could not tell: wrong usage, no room, or an I/O error; nothing was changed";
+
+/// Write the databases of a server, or of all, afresh: same content, no free pages
+#[derive(Debug, Args)]
+#[command(after_help = HELP, group = ArgGroup::new("target").required(true).args(["output_dir", "in_place"]))]
+pub(super) struct Options {
+    /// A server's folder, or a folder of such folders: then all of them, or none
+    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_COMPACT_STATE_DIR", hide_env_values = true)]
+    state_dir: PathBuf,
+
+    /// Write to this folder, and leave the state as it is
+    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_COMPACT_OUTPUT_DIR", hide_env_values = true)]
+    output_dir: Option<PathBuf>,
+
+    /// Replace the state. It is kept in .replaced-<time> beside it
+    #[arg(long)]
+    in_place: bool,
+
+    /// With --in-place: remove what was there, once the new is in its place
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        env = "OP_CONDUCTOR_INIT_COMPACT_DISCARD_REPLACED",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    discard_replaced: bool,
+
+    /// How long to wait for a running node, or another command on the folder, to let go
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1s",
+        env = "OP_CONDUCTOR_INIT_COMPACT_LOCK_TIMEOUT",
+        hide_env_values = true,
+        value_parser = values::duration
+    )]
+    lock_timeout: Duration,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_COMPACT_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+impl Options {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let target = self.output_dir.as_deref().map_or(Target::InPlace, Target::Folder);
+        let outcome = compact::compact(&self.state_dir, target, self.lock_timeout).map_err(failure)?;
+        if let Some(recovery) = &outcome.recovery {
+            talk_about_recovery(recovery);
+        }
+        let kept = match outcome.replaced {
+            Some(replaced) if self.discard_replaced => discard(&replaced)?,
+            replaced => replaced,
+        };
+        answer(&match self.format {
+            Format::Text => text(&outcome.files, kept.as_deref()),
+            Format::Json => format!("{:#}\n", json!({"files": outcome.files, "replaced": kept})),
+        })?;
+        Ok(Outcome::Fine)
+    }
+}
+
+/// Removes what was replaced. The new state is in its place already, whatever happens here.
+fn discard(replaced: &Path) -> Result<Option<PathBuf>, Failure> {
+    let removed = std::fs::remove_dir_all(replaced);
+    removed
+        .with_context(|| format!("compacted, but {} could not be removed", replaced.display()))
+        .map_err(Failure::unable)?;
+    Ok(None)
+}
+
+fn text(files: &[Compacted], kept: Option<&Path>) -> String {
+    let row = |file: &Compacted| {
+        vec![
+            file.id.clone(),
+            file.file.to_owned(),
+            bytes(file.before),
+            bytes(file.after),
+            percent(file.after, file.before),
+        ]
+    };
+    let mut text = table(&["ID", "FILE", "BEFORE", "AFTER", "IS"], files.iter().map(row));
+    let (before, after) = files.iter().fold((0, 0), |(before, after), file| (before + file.before, after + file.after));
+    let of = count(files.len() as u64, "file", "files");
+    text += &format!("{of}: {} before, {} now ({}).\n", bytes(before), bytes(after), percent(after, before));
+    if let Some(kept) = kept {
+        text += &format!("What was there before is in {}.\n", kept.display());
+    }
+    text
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{}%", part.saturating_mul(100) / whole.max(1))
+}
+
+fn failure(error: Error) -> Failure {
+    match error {
+        Error::Damaged { .. } => Failure::refused(error).with_hint(Some("verify tells all that is wrong with it")),
+        Error::State(state_dir::Error::Locked { .. }) | Error::Nested { .. } => Failure::refused(error),
+        Error::Existing { .. } => Failure::refused(error).with_hint(Some("name an --output-dir that is empty")),
+        Error::Durable(ref inner) | Error::State(state_dir::Error::Durable(ref inner)) => {
+            let hint = inner.hint();
+            let refused = matches!(inner, durable::Error::Locked { .. });
+            let failure = if refused { Failure::refused(error) } else { Failure::unable(error) };
+            failure.with_hint(hint)
+        }
+        Error::Read(_) | Error::State(_) | Error::Io { .. } | Error::Bolt { .. } | Error::Differs { .. } => {
+            Failure::unable(error)
+        }
+        Error::NoSpace { .. } => Failure::unable(error).with_hint(Some("--output-dir may be on another disk")),
+    }
+}

@@ -1,0 +1,133 @@
+//! Files of the bulk writer, in the hands of real raft-boltdb and bbolt: they read it, find nothing wrong, append to it
+//! and delete from it.
+#![cfg(feature = "gate")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+
+use common::{SplitMix, number, oracle};
+use op_conductor_init::bolt::{BulkWriter, check};
+use op_conductor_init::entries::Entries;
+use op_conductor_init::raft::codec::encode_log;
+use op_conductor_init::raft::{AppendedAt, CONF_BUCKET, CURRENT_TERM, Index, LOGS_BUCKET, Log, LogType, Term};
+use serde_json::Value;
+
+/// Writes both stores of a server; the log has entries of these lengths, from index 1 on.
+fn write(folder: &Path, page_size: usize, lens: impl Iterator<Item = usize>, random: &mut SplitMix) {
+    fs::create_dir(folder).unwrap();
+    let create = |name: &str| {
+        let file = File::options().read(true).write(true).create_new(true).open(folder.join(name)).unwrap();
+        BulkWriter::new(file, page_size).unwrap()
+    };
+    let mut writer = create("raft-log.db");
+    let mut logs = writer.bucket(LOGS_BUCKET, 0).unwrap();
+    let mut encoded = Vec::new();
+    for (index, len) in (1..).zip(lens) {
+        let log = Log {
+            index: Index(index),
+            term: Term(1),
+            kind: LogType::Command,
+            data: Some(random.bytes(len).into()),
+            extensions: None,
+            appended_at: AppendedAt::ZERO,
+        };
+        encoded.clear();
+        encode_log(&log, &mut encoded);
+        logs.push(&index.to_be_bytes(), &encoded).unwrap();
+    }
+    logs.finish().unwrap();
+    writer.bucket(CONF_BUCKET, 0).unwrap().finish().unwrap();
+    writer.finish().unwrap();
+    let mut writer = create("raft-stable.db");
+    let mut conf = writer.bucket(CONF_BUCKET, 0).unwrap();
+    conf.push(CURRENT_TERM.as_bytes(), &1_u64.to_be_bytes()).unwrap();
+    conf.finish().unwrap();
+    writer.bucket(LOGS_BUCKET, 0).unwrap().finish().unwrap();
+    writer.finish().unwrap();
+}
+
+/// bbolt's own check, by two versions, and ours.
+fn is_sound(folder: &Path) {
+    for file in ["raft-log.db", "raft-stable.db"].map(|name| folder.join(name)) {
+        for version in ["1.7.3", "1.8.0"] {
+            let output =
+                Command::new(oracle(version)).args(["check", "--time-limit", "120s"]).arg(&file).output().unwrap();
+            assert!(output.status.success(), "bbolt of raft {version}: {}", String::from_utf8_lossy(&output.stdout));
+        }
+        assert_eq!(check(File::open(&file).unwrap()).unwrap().problems, []);
+    }
+}
+
+/// Index and length of the data of each entry, as raft-boltdb reads them.
+fn read_by_go(folder: &Path) -> Vec<(u64, usize)> {
+    let output = Command::new(oracle("1.7.3")).args(["read", "--dir"]).arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let entry =
+        |entry: &Value| (entry["index"].as_u64().unwrap(), entry["data"].as_str().map_or(0, |hex| hex.len() / 2));
+    read["log"]["entries"].as_array().unwrap().iter().map(entry).collect()
+}
+
+fn read_by_us(folder: &Path) -> Vec<(u64, usize)> {
+    let mut entries = Entries::open(folder, Index(0)).unwrap();
+    let mut found = Vec::new();
+    while let Some(log) = entries.next_log().unwrap() {
+        found.push((log.index.0, log.data.unwrap_or_default().len()));
+    }
+    found
+}
+
+/// raft-boltdb appends to the log and deletes what is in front, for a second.
+fn used_by_go(folder: &Path) {
+    let mut command = Command::new(oracle("1.7.3"));
+    command.args(["hammer", "--run-for", "1s", "--interval", "0", "--batch", "20", "--truncate-front", "300", "--dir"]);
+    let output = command.arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn raft_boltdb_reads_what_was_written_and_goes_on_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = SplitMix(number("BULK_SEED", 1));
+    for case in 0..number("BULK_COUNT", 24) {
+        let page_size = 1024 << random.below(7);
+        let count = random.skewed(3_000);
+        let most = if count > 100 { 2_000 } else { 300_000 };
+        let lens: Vec<usize> = (0..count).map(|_| random.skewed(most)).collect();
+        let folder = dir.path().join(case.to_string());
+        write(&folder, page_size, lens.iter().copied(), &mut random);
+        is_sound(&folder);
+        let expected: Vec<(u64, usize)> = (1..).zip(lens).collect();
+        assert_eq!(read_by_us(&folder), expected, "case {case}");
+        assert_eq!(read_by_go(&folder), expected, "case {case}");
+        used_by_go(&folder);
+        is_sound(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+/// `BULK_ENTRIES=2000000` for the whole.
+#[test]
+fn a_long_log_is_sound_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("a");
+    let count = usize::try_from(number("BULK_ENTRIES", 100_000)).unwrap();
+    write(&folder, 4096, std::iter::repeat_n(64, count), &mut SplitMix(3));
+    is_sound(&folder);
+    used_by_go(&folder);
+    is_sound(&folder);
+}
+
+#[test]
+fn huge_entries_are_read_by_raft_boltdb() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("a");
+    let lens = [10, usize::try_from(number("BULK_HUGE_MIB", 24)).unwrap() << 20, 0, 5 << 20, 20];
+    write(&folder, 4096, lens.into_iter(), &mut SplitMix(4));
+    is_sound(&folder);
+    assert_eq!(read_by_go(&folder), (1..).zip(lens).collect::<Vec<_>>());
+}
