@@ -27,5 +27,9 @@ mod open;
 pub mod payload;
 pub mod raft;
 pub mod report;
+pub mod scratch;
 pub mod state_dir;
+pub mod transfer;
 pub mod verify;
+
+pub use open::open_file;

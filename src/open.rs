@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`] for what is no regular file; what the system says otherwise.
-pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+pub fn open_file(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     match file.metadata()?.is_file() {

@@ -57,6 +57,12 @@ impl Staging {
         self.root.disk.create_new(&path)
     }
 
+    /// Gives a staged file exactly this mode, and the owner of all that is staged.
+    pub fn set_mode(&mut self, path: impl AsRef<Path>, mode: u32) -> Result<(), Error> {
+        let path = self.enter(path.as_ref())?;
+        self.finish(&path, mode)
+    }
+
     /// Gives a staged file or folder the mode and the owner of what it takes the place of.
     pub fn keep(&mut self, path: impl AsRef<Path>, like: &Metadata) -> Result<(), Error> {
         let path = self.enter(path.as_ref())?;
@@ -66,11 +72,6 @@ impl Staging {
             self.root.disk.set_owner(&path, Some(Owner { uid: like.uid(), gid: like.gid() }))?;
         }
         self.root.disk.set_mode(&path, like.mode() & 0o7777)
-    }
-
-    /// Where a path of the output folder is staged, for looking at what was written.
-    pub fn staged(&mut self, path: impl AsRef<Path>) -> Result<PathBuf, Error> {
-        self.enter(path.as_ref())
     }
 
     /// Makes everything durable, decides, and swaps the entries in. Returns where the entries from before are, if there

@@ -2,6 +2,8 @@
 
 mod diff;
 mod entry;
+mod export;
+mod import;
 mod list;
 mod search;
 mod stats;
@@ -40,7 +42,7 @@ Exit status:
   1  search: nothing was found; diff: the logs differ
   2  could not tell: no log, damage, wrong usage, or an I/O error";
 
-/// Show the log of a server, entry by entry; search, compare and count
+/// Show the log of a server, entry by entry; search, compare, count, export, import
 #[derive(Debug, Args)]
 #[command(after_help = HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct LogCommand {
@@ -55,6 +57,8 @@ enum LogVerb {
     Search(search::Search),
     Diff(diff::Diff),
     Stats(stats::Stats),
+    Export(export::Export),
+    Import(import::Import),
 }
 
 impl LogCommand {
@@ -64,6 +68,8 @@ impl LogCommand {
             Some(LogVerb::Search(search)) => search.run(),
             Some(LogVerb::Diff(diff)) => diff.run(),
             Some(LogVerb::Stats(stats)) => stats.run(),
+            Some(LogVerb::Export(export)) => export.run(),
+            Some(LogVerb::Import(import)) => import.run(),
         }
     }
 }

@@ -1,0 +1,58 @@
+//! `log export`: entries as lines that `log import` takes.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use op_conductor_init::entries::Indexes;
+use op_conductor_init::raft::Index;
+use op_conductor_init::transfer::{Line, payload_folder};
+
+use super::{Listens, Output, StateDirOption, failure, open};
+use crate::cli::Outcome;
+use crate::cli::failure::Failure;
+
+/// Print entries as JSON, one a line, complete: log import makes the same log of them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  op-conductor-init log export --state-dir ./raft-state/sequencer-1 > log.ndjson
+  op-conductor-init log export --state-dir ./raft-state/sequencer-1 \\
+    --payloads ./blocks 100..200 > some.ndjson
+
+Exit status: 0 exported; 2 no log, damage, or an I/O error.")]
+pub(super) struct Export {
+    #[command(flatten)]
+    folder: StateDirOption,
+
+    /// Which indexes: 10..20 (both included), 10.., ..20, 15, or ~10 for the last ten [default: all]
+    #[arg(value_name = "RANGE")]
+    indexes: Option<Indexes>,
+
+    /// Write the data of each command to a file of this folder, which must not exist; the line names it
+    #[arg(long, value_name = "DIR")]
+    payloads: Option<PathBuf>,
+}
+
+impl Export {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let folder = self.folder.path()?;
+        let bounds = open("--state-dir", folder, Index(0))?.bounds().map_err(failure)?;
+        let range = self.indexes.clone().unwrap_or_default().within(bounds);
+        let mut entries = open("--state-dir", folder, *range.start())?;
+        let payloads = self.payloads.as_deref().map(payload_folder).transpose();
+        let payloads = payloads.context("--payloads: making the folder").map_err(Failure::unable)?;
+        let mut output = Output::new();
+        while let Some(log) = entries.next_log().map_err(failure)? {
+            if log.index > *range.end() {
+                break;
+            }
+            let line = Line::new(&log, payloads.as_deref()).context("--payloads: writing").map_err(Failure::unable)?;
+            let line = serde_json::to_string(&line).map_err(Failure::unable)?;
+            if output.line(&line)? == Listens::No {
+                return Ok(Outcome::Fine);
+            }
+        }
+        output.end()?;
+        Ok(Outcome::Fine)
+    }
+}

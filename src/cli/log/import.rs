@@ -1,0 +1,128 @@
+//! `log import`: a new server's folder from lines.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use op_conductor_init::open_file;
+use op_conductor_init::state_dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE};
+use op_conductor_init::transfer::{Error, Imported, import, stable};
+use serde_json::json;
+
+use super::StateDirOption;
+use crate::cli::failure::Failure;
+use crate::cli::text::count;
+use crate::cli::values::{self, Format};
+use crate::cli::{Outcome, answer};
+
+/// Make a new server's folder of the lines that log export prints, in any order
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  op-conductor-init log import --state-dir ./new/sequencer-1 log.ndjson
+  zcat log.ndjson.gz | op-conductor-init log import --state-dir ./new/s1 -
+
+The new stable store has the term of the last entry and no vote: don't put the
+folder into a cluster that has run.
+
+Exit status:
+  0  imported
+  1  refused: the folder is there already
+  2  a line is no entry, one is missing or there twice, a term goes back, or an
+     I/O error; nothing was made")]
+pub(super) struct Import {
+    #[command(flatten)]
+    folder: StateDirOption,
+
+    /// File with the lines, or - for standard input
+    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
+    file: PathBuf,
+
+    /// Folder of the files that lines name
+    #[arg(long, value_name = "DIR")]
+    payloads: Option<PathBuf>,
+
+    /// Page size of the files in bytes: a power of two from 1024 to 65536
+    #[arg(long, value_name = "BYTES", default_value = "4096", value_parser = values::page_size)]
+    page_size: usize,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+impl Import {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let folder = self.folder.path()?;
+        if folder.symlink_metadata().is_ok() {
+            return Err(Failure::refused(anyhow!("--state-dir: {} is there already", folder.display()))
+                .with_hint(Some("import makes a new folder: name one that is not there")));
+        }
+        let imported = match self.file.as_os_str() == "-" {
+            true => self.make(folder, io::stdin().lock())?,
+            false => {
+                let file = open_file(&self.file).with_context(|| self.file.display().to_string());
+                self.make(folder, BufReader::with_capacity(1 << 20, file.map_err(Failure::unable)?))?
+            }
+        };
+        answer(&match self.format {
+            Format::Text => text(folder, imported),
+            Format::Json => format!("{:#}\n", json!({"state_dir": folder, "imported": imported})),
+        })?;
+        Ok(Outcome::Fine)
+    }
+
+    /// Both stores, staged beside their place and put there at once.
+    fn make(&self, folder: &Path, lines: impl BufRead) -> Result<Imported, Failure> {
+        let absolute = std::path::absolute(folder).map_err(Failure::unable)?;
+        let named = absolute.file_name().and_then(|name| name.to_str()).zip(absolute.parent());
+        let Some((name, above)) = named else {
+            return Err(Failure::unable(anyhow!("--state-dir: {} has no name", folder.display())));
+        };
+        let (root, _) = state_dir::open_root(above, None, Duration::from_secs(1)).map_err(Failure::unable)?;
+        let mut staging = root.stage().map_err(Failure::unable)?;
+        let name = Path::new(name);
+        staging.create_dir(name, DIR_MODE).map_err(Failure::unable)?;
+        let mut create =
+            |file: &str| -> Result<File, Failure> { staging.create_file(name.join(file)).map_err(Failure::unable) };
+        let imported = import(lines, self.payloads.as_deref(), create(LOG_FILE)?, self.page_size);
+        let imported = imported.map_err(|error| self.failure(error))?;
+        stable(imported.last_term, create(STABLE_FILE)?, self.page_size).map_err(Failure::unable)?;
+        for file in [LOG_FILE, STABLE_FILE] {
+            staging.set_mode(name.join(file), FILE_MODE).map_err(Failure::unable)?;
+        }
+        staging.commit().map_err(Failure::unable)?;
+        Ok(imported)
+    }
+
+    fn failure(&self, error: Error) -> Failure {
+        let file = if self.file.as_os_str() == "-" { "standard input".into() } else { self.file.display().to_string() };
+        Failure::unable(anyhow::Error::new(error).context(file))
+    }
+}
+
+fn text(folder: &Path, imported: Imported) -> String {
+    let Imported { first_index, last_index, last_term, reordered } = imported;
+    let entries = count(last_index.0 - first_index.0 + 1, "entry", "entries");
+    let mut text = format!(
+        "Imported {entries}, {first_index}..{last_index}, the last of term {last_term}, to {}.\n",
+        folder.display()
+    );
+    if reordered > 0 {
+        text += &format!("{} not in order and had to be sorted.\n", count(reordered, "line was", "lines were"));
+    }
+    if first_index.0 > 1 {
+        text +=
+            &format!("The log begins at {first_index}: raft needs the snapshot that reaches {}.\n", first_index.0 - 1);
+    }
+    text
+}
