@@ -273,7 +273,11 @@ impl<R: BufRead> Lines<R> {
                 continue;
             }
             let fail = |reason| Error::Line { line, reason };
-            let parsed: Line = serde_json::from_str(&self.text).map_err(|error| fail(error.to_string()))?;
+            // Where in the line it is wrong helps nobody.
+            let words =
+                |error: serde_json::Error| error.to_string().split(" at line ").next().unwrap_or_default().to_owned();
+            let parsed = serde_json::from_str::<Line>(&self.text);
+            let parsed = parsed.map_err(|error| fail(format!("not the JSON of an entry: {}", words(error))))?;
             return parsed.entry(payloads).map(Some).map_err(fail);
         }
     }
@@ -482,7 +486,7 @@ mod tests {
         );
         assert_eq!(refused(of(&[(0, 1)])), "line 1: expected an index of 1 or more, found 0");
         assert_eq!(refused("\n\n".to_owned()), "no entries: not one line");
-        assert!(refused("{}".to_owned()).starts_with("line 1: missing field"));
+        assert!(refused("{}".to_owned()).starts_with("line 1: not the JSON of an entry: missing field"));
         let odd = r#"{"index":1,"term":1,"type":0,"data":"abc"}"#;
         assert_eq!(refused(odd.to_owned()), "line 1: data: expected hexadecimal digits");
         let outside = r#"{"index":1,"term":1,"type":0,"data_file":"../x"}"#;

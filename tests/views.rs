@@ -231,9 +231,10 @@ fn snapshots_are_listed_shown_and_checked() {
 #[test]
 fn help_of_each_view_has_examples() {
     let dir = tempfile::tempdir().unwrap();
-    let verbs: [&[&str]; 6] =
-        [&["log"], &["log", "search"], &["log", "diff"], &["log", "stats"], &["pages"], &["snapshot"]];
-    let help = |verb: &&[&str]| shown(&run(dir.path(), &[verb, &["--help"][..]].concat()));
+    let log = ["search", "diff", "stats", "export", "import"];
+    let mut verbs: Vec<Vec<&str>> = ["log", "pages", "snapshot", "compact"].map(|verb| vec![verb]).to_vec();
+    verbs.extend(log.map(|verb| vec!["log", verb]));
+    let help = |verb: &Vec<&str>| shown(&run(dir.path(), &[&verb[..], &["--help"]].concat()));
     let all = verbs.iter().map(help).collect::<Vec<_>>().join("\n");
     assert!(all.lines().all(|line| line.len() <= 80), "{all}");
     assert_snapshot!(all);
@@ -250,4 +251,56 @@ fn completions_and_man_pages_are_made() {
     let page = fs::read_to_string(dir.path().join("op-conductor-init-verify.1")).unwrap();
     assert!(page.contains("state\\-dir"), "{page}");
     assert_eq!(run(dir.path(), &["man", "--output-dir", "nowhere"]).status.code(), Some(2));
+}
+
+#[test]
+fn export_and_import_make_the_same_log() {
+    let dir = cluster();
+    let export = run(dir.path(), &["log", "export", "--state-dir", "raft-state/b"]);
+    fs::write(dir.path().join("log.ndjson"), &export.stdout).unwrap();
+    assert_snapshot!(shown(&run(dir.path(), &["log", "import", "--state-dir", "new/b", "log.ndjson"])));
+    let same = |folder: &str| run(dir.path(), &["log", "diff", "raft-state/b", folder]).status.code();
+    assert_eq!(same("new/b"), Some(0));
+    let args = ["log", "export", "--state-dir", "raft-state/b", "--payloads", "blocks"];
+    let with_files = run(dir.path(), &args);
+    assert_eq!(fs::read(dir.path().join("blocks/2.ssz")).unwrap(), fs::read(HEAD).unwrap());
+    let mut lines: Vec<&str> = std::str::from_utf8(&with_files.stdout).unwrap().lines().collect();
+    lines.reverse();
+    fs::write(dir.path().join("log.ndjson"), lines.join("\n")).unwrap();
+    let import = ["log", "import", "--state-dir", "new/c", "log.ndjson", "--payloads", "blocks"];
+    assert_snapshot!(shown(&run(dir.path(), &import)));
+    assert_eq!(same("new/c"), Some(0));
+    let found = fs::read_dir(dir.path().join("new")).unwrap().count();
+    assert_eq!(found, 2, "nothing is left of the stages");
+}
+
+#[test]
+fn import_refuses_what_is_no_log_and_leaves_nothing() {
+    let dir = cluster();
+    let lines = String::from_utf8(run(dir.path(), &["log", "export", "--state-dir", "raft-state/b"]).stdout).unwrap();
+    fs::write(dir.path().join("twice.ndjson"), lines.repeat(2)).unwrap();
+    fs::write(dir.path().join("gap.ndjson"), lines.lines().step_by(2).collect::<Vec<_>>().join("\n")).unwrap();
+    fs::write(dir.path().join("text.ndjson"), "no entry\n").unwrap();
+    let import = |file: &str| shown(&run(dir.path(), &["log", "import", "--state-dir", "new/b", file]));
+    assert_snapshot!(["twice.ndjson", "gap.ndjson", "text.ndjson", "absent.ndjson"].map(import).join("\n"));
+    assert!(!dir.path().join("new").exists());
+    let there = run(dir.path(), &["log", "import", "--state-dir", "raft-state/b", "twice.ndjson"]);
+    assert_eq!(there.status.code(), Some(1));
+}
+
+#[test]
+fn compact_keeps_the_log_and_says_what_it_saved() {
+    let dir = node(500, 1_000);
+    fs::copy(dir.path().join("node/raft-log.db"), dir.path().join("node/raft-stable.db")).unwrap();
+    assert_snapshot!(shown(&run(dir.path(), &["compact", "--state-dir", "node", "--output-dir", "small"])));
+    assert_eq!(run(dir.path(), &["log", "diff", "node", "small/node"]).status.code(), Some(0));
+    let in_place =
+        run(dir.path(), &["compact", "--state-dir", "node", "--in-place", "--discard-replaced", "--format", "json"]);
+    assert_snapshot!(shown(&in_place));
+    assert_eq!(run(dir.path(), &["log", "diff", "node", "small/node"]).status.code(), Some(0));
+    let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["node", "small"]);
+    let again = run(dir.path(), &["compact", "--state-dir", "node", "--output-dir", "small"]);
+    assert_snapshot!(shown(&again));
 }

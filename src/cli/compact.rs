@@ -34,6 +34,9 @@ Exit status:
 
 /// Write the databases of a server, or of all, afresh: same content, no free pages
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "op-conductor-init compact --state-dir <DIR> --output-dir <DIR>\n       op-conductor-init compact --state-dir <DIR> --in-place"
+)]
 #[command(after_help = HELP, group = ArgGroup::new("target").required(true).args(["output_dir", "in_place"]))]
 pub(super) struct Options {
     /// A server's folder, or a folder of such folders: then all of them, or none

@@ -47,8 +47,7 @@ impl Export {
                 break;
             }
             let line = Line::new(&log, payloads.as_deref()).context("--payloads: writing").map_err(Failure::unable)?;
-            let line = serde_json::to_string(&line).map_err(Failure::unable)?;
-            if output.line(&line)? == Listens::No {
+            if output.json(&line)? == Listens::No {
                 return Ok(Outcome::Fine);
             }
         }

@@ -56,15 +56,18 @@ impl List {
             if !filter.wants(&log) {
                 continue;
             }
-            let mut lines = match self.format {
-                Format::Text => columns.row(&log),
-                Format::Json => to_json(&log, self.payload).to_string(),
+            let listens = match self.format {
+                Format::Json => output.json(&to_json(&log, self.payload))?,
+                Format::Text => {
+                    let mut lines = columns.row(&log);
+                    if self.payload && log.kind == LogType::Command {
+                        let whole = whole(log.data.as_deref().unwrap_or_default());
+                        lines += &whole.map_or_else(|error| format!("\n{error}"), |whole| format!("\n{whole:#}"));
+                    }
+                    output.line(&lines)?
+                }
             };
-            if self.format == Format::Text && self.payload && log.kind == LogType::Command {
-                let whole = whole(log.data.as_deref().unwrap_or_default());
-                lines += &whole.map_or_else(|error| format!("\n{error}"), |whole| format!("\n{whole:#}"));
-            }
-            if output.line(&lines)? == Listens::No {
+            if listens == Listens::No {
                 return Ok(Outcome::Fine);
             }
         }

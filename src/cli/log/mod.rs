@@ -181,6 +181,12 @@ impl Output {
         listens(written)
     }
 
+    /// A line of JSON, in which control characters are escaped already.
+    fn json(&mut self, line: &impl serde::Serialize) -> Result<Listens, Failure> {
+        let written = serde_json::to_writer(&mut self.0, line).map_err(io::Error::from);
+        listens(written.and_then(|()| self.0.write_all(b"\n")))
+    }
+
     fn end(mut self) -> Result<Listens, Failure> {
         listens(self.0.flush())
     }
