@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -24,7 +24,9 @@ use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 /// Bytes of an envelope that tell which block it is.
 const PEEK_LEN: u64 = 4096;
 /// So often a database that changes meanwhile is read again.
-const TRIES: u32 = 10;
+const TRIES: u32 = 20;
+/// So long a busy writer's next commit is waited for: right behind it is the best time to copy.
+const NEXT_COMMIT: Duration = Duration::from_millis(50);
 /// A database up to this length, in bytes, is copied to memory when it changed while it was read: copying is much
 /// faster than checking, so it fits between two commits.
 const MOST_COPIED: u64 = 32 << 20;
@@ -432,7 +434,7 @@ fn read_store<T: Default>(
     let file_name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
     for attempt in 0..TRIES {
-        std::thread::sleep(Duration::from_millis(5) * attempt * attempt);
+        std::thread::sleep(Duration::from_millis(5) * attempt);
         let unreadable = |source| Error::Io { path: path.to_owned(), source };
         let file = match open_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
@@ -481,7 +483,7 @@ pub fn read_committed<T>(
 ) -> Result<T, Error> {
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
     for attempt in 0..TRIES {
-        std::thread::sleep(Duration::from_millis(5) * attempt * attempt);
+        std::thread::sleep(Duration::from_millis(5) * attempt);
         let unreadable = |source| Error::Io { path: path.to_owned(), source };
         let file = open_file(path).map_err(unreadable)?;
         let file_len = file.metadata().map_err(unreadable)?.len();
@@ -526,6 +528,16 @@ fn source(file: File, file_len: u64, attempt: u32) -> Result<Option<Source>, bol
     if attempt == 0 || file_len > MOST_COPIED {
         return Ok(Some(Source::File(file)));
     }
+    let seen = match Reader::open(&file) {
+        Ok(reader) => reader,
+        Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let end = Instant::now() + NEXT_COMMIT;
+    while seen.is_current()? && Instant::now() < end {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    drop(seen);
     let reader = match Reader::open(file) {
         Ok(reader) => reader,
         Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => return Ok(None),

@@ -99,7 +99,7 @@ fn a_log_that_grows_is_read_without_its_lock() {
 #[test]
 fn a_log_that_is_cut_in_front_is_read_without_its_lock() {
     let folder = tempfile::tempdir().unwrap();
-    let _writer = hammered(folder.path(), &["--interval", "5ms", "--batch", "20", "--truncate-front", "2000"]);
+    let _writer = hammered(folder.path(), &["--interval", "10ms", "--batch", "20", "--truncate-front", "2000"]);
     // Nor does it make the snapshot that such a log would need.
     look(folder.path(), &["PAY-002", "PAY-003", "RAFT-015"]);
 }
