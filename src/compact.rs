@@ -233,12 +233,9 @@ fn rewrite(from: &Path, to: &Path, staging: &mut Staging) -> Result<(u64, u64), 
 }
 
 type Bucket<'a> = bolt::Bucket<'a, File>;
+type EachBucket<'a> = &'a mut dyn FnMut(&[u8], &Bucket<'_>) -> Result<(), Error>;
 
-fn each_bucket(
-    reader: &Reader<File>,
-    path: &Path,
-    each: &mut dyn FnMut(&[u8], &Bucket<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
+fn each_bucket(reader: &Reader<File>, path: &Path, each: EachBucket<'_>) -> Result<(), Error> {
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
     let root = reader.root();
     let mut cursor = root.cursor();

@@ -349,7 +349,7 @@ mod tests {
     }
 
     fn entries(count: u64, len: usize) -> Pairs {
-        (0..count).map(|index| (index.to_be_bytes().to_vec(), vec![index as u8; len])).collect()
+        (0..count).map(|index| (index.to_be_bytes().to_vec(), vec![index.to_le_bytes()[0]; len])).collect()
     }
 
     fn is_sound(bytes: &[u8]) {

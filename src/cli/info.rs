@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::log::entry::content;
 use super::text::{bytes, count, index_range, table};
 use super::values::Format;
 use super::{Outcome, answer};
 use op_conductor_init::inspect::{Depth, Node, state_folders};
-use op_conductor_init::payload::{Head, Release, StoredHead};
-use op_conductor_init::raft::codec::decode_configuration;
-use op_conductor_init::raft::{ConfigurationAt, Log, LogType, Server, Suffrage};
+use op_conductor_init::payload::{Release, StoredHead};
+use op_conductor_init::raft::{ConfigurationAt, Log, LogType, Server};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -99,23 +99,7 @@ fn read(folder: &Path, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
 
 fn row(log: &Log<'_>) -> Row {
     let data = log.data.as_deref().unwrap_or_default();
-    let content = match log.kind {
-        LogType::Configuration => Some(decode_configuration(data).map_or_else(
-            |error| error.to_string(),
-            |configuration| {
-                let member = |server: &op_conductor_init::raft::Server| match server.suffrage {
-                    Suffrage::Voter => server.id.clone(),
-                    other => format!("{} ({other})", server.id),
-                };
-                configuration.servers.iter().map(member).collect::<Vec<_>>().join(", ")
-            },
-        )),
-        LogType::Command => Some(Head::peek(data).map_or_else(
-            |error| error.to_string(),
-            |head| format!("block {} {:.18}..", head.number, head.hash.to_string()),
-        )),
-        _ => None,
-    };
+    let content = Some(content(log.kind, data)).filter(|content| !content.is_empty());
     Row {
         index: log.index.0,
         term: log.term.0,

@@ -8,7 +8,7 @@ use op_conductor_init::raft::{Index, Log};
 use serde_json::{Value, json};
 
 use super::entry::{Columns, to_json};
-use super::{failure, open};
+use super::{FormatOption, failure, open};
 use crate::cli::failure::Failure;
 use crate::cli::values::Format;
 use crate::cli::{Outcome, answer};
@@ -32,16 +32,8 @@ pub(super) struct Diff {
     /// Another one
     b: PathBuf,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 /// What two logs have in common.
@@ -58,7 +50,7 @@ impl Diff {
         let bounds = [bounds(&self.a)?, bounds(&self.b)?];
         let from = bounds[0].zip(bounds[1]).map_or(Index(0), |(a, b)| a.0.max(b.0));
         let common = compare(open("A", &self.a, from)?, open("B", &self.b, from)?)?;
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => self.text(bounds, &common),
             Format::Json => format!("{:#}\n", self.json(bounds, &common)),
         })?;

@@ -44,7 +44,7 @@ impl Columns {
 }
 
 /// What an entry carries, in a few words.
-pub(super) fn content(kind: LogType, data: &[u8]) -> String {
+pub(in crate::cli) fn content(kind: LogType, data: &[u8]) -> String {
     match kind {
         LogType::Configuration => decode_configuration(data).map_or_else(|error| error.to_string(), |it| members(&it)),
         LogType::Command => Head::peek(data).map_or_else(

@@ -11,7 +11,7 @@ use op_conductor_init::state_dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_F
 use op_conductor_init::transfer::{Error, Imported, import, stable};
 use serde_json::json;
 
-use super::StateDirOption;
+use super::{FormatOption, StateDirOption};
 use crate::cli::failure::Failure;
 use crate::cli::text::count;
 use crate::cli::values::{self, Format};
@@ -48,16 +48,8 @@ pub(super) struct Import {
     #[arg(long, value_name = "BYTES", default_value = "4096", value_parser = values::page_size)]
     page_size: usize,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 impl Import {
@@ -74,7 +66,7 @@ impl Import {
                 self.make(folder, BufReader::with_capacity(1 << 20, file.map_err(Failure::unable)?))?
             }
         };
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => text(folder, imported),
             Format::Json => format!("{:#}\n", json!({"state_dir": folder, "imported": imported})),
         })?;

@@ -4,7 +4,7 @@ use op_conductor_init::entries::Indexes;
 use op_conductor_init::raft::LogType;
 
 use super::entry::{Columns, to_json, whole};
-use super::{FilterOptions, Listens, Output, StateDirOption, failure, open};
+use super::{FilterOptions, FormatOption, Listens, Output, StateDirOption, failure, open};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::values::Format;
@@ -25,16 +25,8 @@ pub(super) struct List {
     #[arg(long)]
     payload: bool,
 
-    /// How to write the answer; json is one object a line
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 impl List {
@@ -46,7 +38,7 @@ impl List {
         let filter = self.filter.filter();
         let columns = Columns::up_to(bounds.map_or(*range.start(), |(_, last)| last));
         let mut output = Output::new();
-        if self.format == Format::Text && output.line(&columns.header())? == Listens::No {
+        if self.format.get() == Format::Text && output.line(&columns.header())? == Listens::No {
             return Ok(Outcome::Fine);
         }
         while let Some(log) = entries.next_log().map_err(failure)? {
@@ -56,7 +48,7 @@ impl List {
             if !filter.wants(&log) {
                 continue;
             }
-            let listens = match self.format {
+            let listens = match self.format.get() {
                 Format::Json => output.json(&to_json(&log, self.payload))?,
                 Format::Text => {
                     let mut lines = columns.row(&log);

@@ -1,7 +1,7 @@
 //! `log`: the entries of one server, running or not.
 
 mod diff;
-mod entry;
+pub(super) mod entry;
 mod export;
 mod import;
 mod list;
@@ -20,6 +20,7 @@ use op_conductor_init::raft::{Index, LogType};
 
 use super::Outcome;
 use super::failure::Failure;
+use super::values::Format;
 
 const HELP: &str = "\
 Examples:
@@ -212,6 +213,27 @@ struct StateDirOption {
 impl StateDirOption {
     fn path(&self) -> Result<&Path, Failure> {
         self.state_dir.as_deref().ok_or_else(|| Failure::unable(anyhow!("--state-dir is missing")))
+    }
+}
+
+/// How all of these answer.
+#[derive(Debug, Args)]
+struct FormatOption {
+    /// How to write the answer; entries are one JSON object a line
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+impl FormatOption {
+    fn get(&self) -> Format {
+        self.format
     }
 }
 

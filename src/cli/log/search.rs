@@ -11,7 +11,7 @@ use op_conductor_init::raft::Index;
 use serde_json::json;
 
 use super::entry::{Columns, to_json};
-use super::{FilterOptions, Listens, Output, StateDirOption, failure, open};
+use super::{FilterOptions, FormatOption, Listens, Output, StateDirOption, failure, open};
 use crate::cli::failure::Failure;
 use crate::cli::values::Format;
 use crate::cli::{Outcome, talk};
@@ -42,16 +42,8 @@ pub(super) struct Search {
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     most: u64,
 
-    /// How to write the answer; json is one object a line
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 impl Search {
@@ -83,11 +75,11 @@ impl Search {
             if !filter.wants(&log) {
                 continue;
             }
-            if found == 0 && self.format == Format::Text {
+            if found == 0 && self.format.get() == Format::Text {
                 output.line(&columns.header())?;
             }
             found += 1;
-            let line = match self.format {
+            let line = match self.format.get() {
                 Format::Text => columns.row(&log),
                 Format::Json => to_json(&log, false).to_string(),
             };
@@ -105,7 +97,7 @@ impl Search {
         let Some(stored) = head_of_snapshot(self.folder.path()?, block)? else { return Ok(false) };
         let StoredHead { head, index, term, .. } = stored;
         let mut output = Output::new();
-        output.line(&match self.format {
+        output.line(&match self.format.get() {
             Format::Text => format!("in the snapshot at index {index}, term {term}: {head}"),
             Format::Json => json!({"snapshot_index": index, "snapshot_term": term, "block": head}).to_string(),
         })?;

@@ -9,7 +9,7 @@ use op_conductor_init::raft::{Index, Log, LogType, Term};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{StateDirOption, failure, open};
+use super::{FormatOption, StateDirOption, failure, open};
 use crate::cli::failure::Failure;
 use crate::cli::text::{bytes, count, table};
 use crate::cli::values::Format;
@@ -32,16 +32,8 @@ pub(super) struct Stats {
     #[command(flatten)]
     folder: StateDirOption,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 /// Entries that are alike.
@@ -120,7 +112,7 @@ impl Stats {
         while let Some(log) = entries.next_log().map_err(failure)? {
             counted.add(&log);
         }
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => text(&counted),
             Format::Json => format!("{:#}\n", json(&counted)),
         })?;
