@@ -533,6 +533,8 @@ fn source(file: File, file_len: u64, attempt: u32) -> Result<Option<Source>, bol
         Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
+    // Written to now, so that no time goes into making room between two commits.
+    let mut bytes = vec![1; usize::try_from(seen.file_len().min(MOST_COPIED)).unwrap_or_default()];
     let end = Instant::now() + NEXT_COMMIT;
     while seen.is_current()? && Instant::now() < end {
         std::thread::sleep(Duration::from_micros(100));
@@ -543,8 +545,7 @@ fn source(file: File, file_len: u64, attempt: u32) -> Result<Option<Source>, bol
         Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let len = usize::try_from(reader.file_len().min(MOST_COPIED)).unwrap_or_default();
-    let mut bytes = vec![0; len];
+    bytes.resize(usize::try_from(reader.file_len().min(MOST_COPIED)).unwrap_or_default(), 0);
     let read = reader.read_raw(&mut bytes)?;
     bytes.truncate(read);
     Ok(reader.is_current()?.then_some(Source::Copy(bytes)))

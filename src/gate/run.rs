@@ -347,6 +347,9 @@ impl Run<'_> {
         };
         let told = format!("{} led first, {after}", leader.node);
         let candidates = &self.staged.candidates;
+        if candidates.is_empty() {
+            return Ok(Err(format!("{told}, but by the state nobody can win")));
+        }
         if !candidates.contains(&leader.node) {
             return Ok(Err(format!("{told}, but by the state only {} can win", candidates.join(", "))));
         }
@@ -454,13 +457,12 @@ impl Run<'_> {
         // What was committed has to reach the others first.
         sleep(SETTLE).await;
         let fleet = self.nodes.fleet();
-        let since = jiff::Timestamp::now();
         fleet.stop_all().await?;
+        // Counted, because the daemon's clock may not be ours.
+        let leaders = |campaigns: Vec<Campaign>| campaigns.into_iter().filter(|campaign| campaign.leads);
+        let before = leaders(fleet.campaigns().await?).count();
         fleet.start_all().await?;
-        let look = || async {
-            let campaigns = fleet.campaigns().await?;
-            Ok(campaigns.into_iter().find(|campaign| campaign.leads && campaign.time > since))
-        };
+        let look = || async { Ok(leaders(fleet.campaigns().await?).nth(before)) };
         let seconds = self.options.timeout.as_secs();
         let Some(leader) = self.until(look).await? else {
             return Ok(Err(format!("after all were stopped and started again, nobody led within {seconds} s")));
