@@ -40,6 +40,11 @@ bench-go *ARGS:
     test -x oracle/bin/oracle-raft-1.7.3 || oracle/build.sh 1.7.3
     cargo run --release --example bench-go -- {{ARGS}}
 
+# Compare long logs with Go, `cp` and `dd`, and write the table to benches/RESULTS.md.
+bench-compare *ARGS:
+    test -x oracle/bin/oracle-raft-1.7.3 || oracle/build.sh 1.7.3
+    cargo run --release --example bench-go -- --entries 100000 --rounds 5 --results benches/RESULTS.md {{ARGS}}
+
 # Build the Go oracle (all versions, or as in `just oracle 1.7.3`).
 oracle *ARGS:
     oracle/build.sh {{ARGS}}

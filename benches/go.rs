@@ -15,9 +15,10 @@ use std::time::Instant;
 
 use clap::Parser;
 use common::{configuration, entry};
-use op_conductor_init::bolt::{Db, ReadAt, Reader, Storage, check};
+use op_conductor_init::bolt::{BulkWriter, Db, ReadAt, Reader, Storage, check};
+use op_conductor_init::entries::Entries;
 use op_conductor_init::raft::codec::{decode_log, encode_configuration, encode_log};
-use op_conductor_init::raft::{CONF_BUCKET, LOGS_BUCKET, Log};
+use op_conductor_init::raft::{CONF_BUCKET, Index, LOGS_BUCKET, Log};
 use serde::Deserialize;
 
 const LOG_FILE: &str = "raft-log.db";
@@ -37,6 +38,9 @@ struct Options {
     /// Folder for temporary files, which decides about the disk.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
+    /// Write the table to this file too, with what is known of the machine.
+    #[arg(long)]
+    results: Option<PathBuf>,
     /// The oracle's program.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/oracle/bin/oracle-raft-1.7.3"))]
     oracle: PathBuf,
@@ -58,20 +62,70 @@ struct Part {
     /// Entries a transaction; 0: all.
     batch: usize,
     sync: bool,
+    /// What the disk or the memory allows at best, for the same bytes.
+    limit: Limit,
     /// Gives the bytes that went through, as the oracle counts them.
     rust: fn(&Work, &Part) -> u64,
 }
 
-const PARTS: [Part; 9] = [
-    Part { name: "store, 64 a transaction", go: "storelogs", batch: 64, sync: true, rust: store },
-    Part { name: "store, 64 a transaction, no fsync", go: "storelogs", batch: 64, sync: false, rust: store },
-    Part { name: "store, one transaction", go: "storelogs", batch: 0, sync: true, rust: store },
-    Part { name: "read, one walk (Go: GetLog of each)", go: "getlog", batch: 0, sync: true, rust: walk },
-    Part { name: "read, each by its index", go: "getlog", batch: 0, sync: true, rust: get },
-    Part { name: "check", go: "check", batch: 0, sync: true, rust: checked },
-    Part { name: "encode entries", go: "encode", batch: 0, sync: true, rust: encode },
-    Part { name: "decode entries", go: "decode", batch: 0, sync: true, rust: decode },
-    Part { name: "encode configurations of 3", go: "configuration", batch: 0, sync: true, rust: encode_configurations },
+/// What no program can beat, with the file that the part wrote or read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    /// `dd conv=fsync` of it.
+    Write,
+    /// `cp` of it.
+    Read,
+    /// Nothing is written or read.
+    None,
+}
+
+const PARTS: [Part; 11] = [
+    Part { name: "store, 64 a transaction", go: "storelogs", batch: 64, sync: true, limit: Limit::Write, rust: store },
+    Part {
+        name: "store, 64 a transaction, no fsync",
+        go: "storelogs",
+        batch: 64,
+        sync: false,
+        limit: Limit::Write,
+        rust: store,
+    },
+    Part { name: "store, one transaction", go: "storelogs", batch: 0, sync: true, limit: Limit::Write, rust: store },
+    Part {
+        name: "read, one walk (Go: GetLog of each)",
+        go: "getlog",
+        batch: 0,
+        sync: true,
+        limit: Limit::Read,
+        rust: walk,
+    },
+    Part { name: "read, each by its index", go: "getlog", batch: 0, sync: true, limit: Limit::Read, rust: get },
+    Part { name: "check", go: "check", batch: 0, sync: true, limit: Limit::Read, rust: checked },
+    Part { name: "encode entries", go: "encode", batch: 0, sync: true, limit: Limit::None, rust: encode },
+    Part { name: "decode entries", go: "decode", batch: 0, sync: true, limit: Limit::None, rust: decode },
+    Part {
+        name: "encode configurations of 3",
+        go: "configuration",
+        batch: 0,
+        sync: true,
+        limit: Limit::None,
+        rust: encode_configurations,
+    },
+    Part {
+        name: "bulk write (Go: StoreLogs, 10,000 a time)",
+        go: "storelogs",
+        batch: 10_000,
+        sync: true,
+        limit: Limit::Write,
+        rust: bulk,
+    },
+    Part {
+        name: "scan of it (Go: GetLog of each)",
+        go: "getlog",
+        batch: 0,
+        sync: true,
+        limit: Limit::Read,
+        rust: scan,
+    },
 ];
 
 /// The oracle's answer.
@@ -86,6 +140,8 @@ struct Answer {
 struct Pair {
     rust: f64,
     go: f64,
+    /// Of the limit, where there is one.
+    limit: Option<f64>,
 }
 
 fn main() {
@@ -104,7 +160,11 @@ fn main() {
             pairs.push(work.pair(part, round % 2 == 0));
         }
     }
-    print_table(&work.options, &pairs);
+    let table = table(&work.options, &pairs);
+    println!("{table}");
+    if let Some(path) = &work.options.results {
+        fs::write(path, results(&work.options, &table)).unwrap();
+    }
 }
 
 impl Work {
@@ -119,11 +179,12 @@ impl Work {
         };
         let ((rust, rust_bytes), (go, go_bytes)) = pair;
         assert_eq!(rust_bytes, go_bytes, "{}: both sides handle the same bytes", part.name);
-        if part.go == "storelogs" {
+        // The bulk writer's files say the same in other bytes.
+        if part.go == "storelogs" && part.batch != 10_000 {
             let (rust, go) = (fs::read(self.rust.join(LOG_FILE)).unwrap(), fs::read(self.go.join(LOG_FILE)).unwrap());
             assert!(rust == go, "{}: both sides write the same file", part.name);
         }
-        Pair { rust, go }
+        Pair { rust, go, limit: self.time_limit(part.limit) }
     }
 
     fn time_rust(&self, part: &Part) -> (f64, u64) {
@@ -141,6 +202,27 @@ impl Work {
         assert!(output.status.success(), "{}: {}", part.name, String::from_utf8_lossy(&output.stderr));
         let answer: Answer = serde_json::from_slice(&output.stdout).unwrap();
         (std::time::Duration::from_nanos(answer.ns).as_secs_f64(), answer.bytes)
+    }
+
+    fn time_limit(&self, limit: Limit) -> Option<f64> {
+        let (from, to) = (self.rust.join(LOG_FILE), self.rust.join("limit"));
+        let mut command = match limit {
+            Limit::None => return None,
+            Limit::Read => Command::new("cp"),
+            Limit::Write => Command::new("dd"),
+        };
+        match limit {
+            Limit::Write => {
+                let named = |name: &str, path: &PathBuf| format!("{name}={}", path.display());
+                command.args([named("if", &from), named("of", &to)]).args(["bs=1M", "conv=fsync", "status=none"])
+            }
+            _ => command.arg(&from).arg(&to),
+        };
+        let start = Instant::now();
+        assert!(command.status().unwrap().success());
+        let took = start.elapsed().as_secs_f64();
+        fs::remove_file(&to).unwrap();
+        Some(took)
     }
 
     fn batch(&self, part: &Part) -> usize {
@@ -180,6 +262,37 @@ fn store(work: &Work, part: &Part) -> u64 {
         tx.commit().unwrap();
     }
     work.data_bytes()
+}
+
+/// The whole log in one pass, packed.
+fn bulk(work: &Work, _: &Part) -> u64 {
+    let path = work.rust.join(LOG_FILE);
+    if path.exists() {
+        fs::remove_file(&path).unwrap();
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
+    let mut writer = BulkWriter::new(file, 4096).unwrap();
+    let mut logs = writer.bucket(LOGS_BUCKET, 0).unwrap();
+    let mut value = Vec::new();
+    for log in &work.logs {
+        value.clear();
+        encode_log(log, &mut value);
+        logs.push(&log.index.to_key(), &value).unwrap();
+    }
+    logs.finish().unwrap();
+    writer.bucket(CONF_BUCKET, 0).unwrap().finish().unwrap();
+    writer.finish().unwrap();
+    work.data_bytes()
+}
+
+/// As the verbs read a log, of a running node too.
+fn scan(work: &Work, _: &Part) -> u64 {
+    let mut entries = Entries::open(&work.rust, Index(0)).unwrap();
+    let mut bytes = 0;
+    while let Some(log) = entries.next_log().unwrap() {
+        bytes += data_len(&log);
+    }
+    bytes
 }
 
 /// A file that syncs only when asked to: bbolt's NoSync.
@@ -271,28 +384,50 @@ fn data_len(log: &Log<'_>) -> u64 {
     log.data.as_ref().map_or(0, |data| data.len() as u64)
 }
 
-fn print_table(options: &Options, pairs: &[Vec<Pair>]) {
-    let Options { rounds, entries, size, dir, .. } = options;
-    println!("{entries} entries of {size} bytes, medians of {rounds} paired rounds, files in {}", dir.display());
-    println!("Rust : Go is the time of Rust divided by that of Go in the same round: below 1, Rust is faster.\n");
-    println!("{:<36} {:>10} {:>10} {:>10}   lowest to highest", "", "Rust ms", "Go ms", "Rust : Go");
+fn table(options: &Options, pairs: &[Vec<Pair>]) -> String {
+    let mut text = String::from(
+        "| | Rust ms | Go ms | Rust : Go | lowest to highest | of `dd` or `cp` |\n|---|---|---|---|---|---|\n",
+    );
     for (part, pairs) in PARTS.iter().zip(pairs) {
-        let sorted = |value: fn(&Pair) -> f64| {
+        let sorted = |value: &dyn Fn(&Pair) -> f64| {
             let mut values: Vec<f64> = pairs.iter().map(value).collect();
             values.sort_by(f64::total_cmp);
             values
         };
-        let (rust, go, ratios) = (sorted(|pair| pair.rust), sorted(|pair| pair.go), sorted(|pair| pair.rust / pair.go));
-        println!(
-            "{:<36} {:>10.2} {:>10.2} {:>10.3}   {:.3} to {:.3}",
-            part.name,
-            1e3 * median(&rust),
-            1e3 * median(&go),
-            median(&ratios),
-            ratios[0],
-            ratios[ratios.len() - 1],
-        );
+        let (rust, go) = (sorted(&|pair| pair.rust), sorted(&|pair| pair.go));
+        let ratios = sorted(&|pair| pair.rust / pair.go);
+        let limits = sorted(&|pair| pair.limit.map_or(0.0, |limit| pair.rust / limit));
+        let limit = match part.limit {
+            Limit::None => String::new(),
+            Limit::Read => format!("{:.2} `cp`", median(&limits)),
+            Limit::Write => format!("{:.2} `dd conv=fsync`", median(&limits)),
+        };
+        let (low, high) = (ratios[0], ratios[ratios.len() - 1]);
+        let (rust, go) = (1e3 * median(&rust), 1e3 * median(&go));
+        let ratio = median(&ratios);
+        text += &format!("| {} | {rust:.2} | {go:.2} | {ratio:.3} | {low:.3} to {high:.3} | {limit} |\n", part.name);
     }
+    let Options { rounds, entries, size, .. } = options;
+    text + &format!("\n{entries} entries of {size} bytes, medians of {rounds} paired rounds.\n")
+}
+
+/// The table with its words, as it stands in the repository.
+fn results(options: &Options, table: &str) -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let info = read("/proc/cpuinfo");
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
+    let model = model.trim_start_matches([' ', '\t', ':']);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').next().unwrap_or_default();
+    let dir = if options.dir == std::env::temp_dir() { "the temporary folder" } else { "the folder of --dir" };
+    format!(
+        "# Rust beside Go, and beside the disk\n\n\
+        `just bench-compare` wrote this: {cores} cores of {model}, load {load} at the end, files in {dir}. Go is raft 1.7.3,\n\
+        raft-boltdb 2.3.1, bbolt 1.3.6. Rust : Go is the time of Rust divided by that of Go in the same round: below 1, Rust\n\
+        is faster. The last column is the time of Rust divided by that of copying the same bytes with `cp`, or writing them\n\
+        with `dd conv=fsync`, in the same round: what the machine allows is 1.\n\n{table}"
+    )
 }
 
 /// Of sorted values.
