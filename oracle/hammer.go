@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+var currentTerm = []byte("CurrentTerm")
+
 type hammerFlags struct {
 	dir              string
 	size, batch      int
@@ -49,9 +51,20 @@ func hammer(ctx context.Context, s *stores, f hammerFlags) error {
 	if err != nil {
 		return err
 	}
+	term, err := s.stable.GetUint64(currentTerm)
+	if err != nil && err.Error() != "not found" { // raft knows it by its words too
+		return err
+	}
 	report := time.Now()
-	for round := uint64(1); ctx.Err() == nil; round++ {
-		if last, err = strike(s, f, last, round); err != nil {
+	for round := 0; ctx.Err() == nil; round++ {
+		// Each term goes to the stable store before an entry has it, as in raft.
+		if round%10 == 0 {
+			term++
+			if err := s.stable.SetUint64(currentTerm, term); err != nil {
+				return err
+			}
+		}
+		if last, err = strike(s, f, last, term); err != nil {
 			return err
 		}
 		if time.Since(report) >= time.Second {
@@ -65,14 +78,8 @@ func hammer(ctx context.Context, s *stores, f hammerFlags) error {
 	return printJSON(os.Stdout, fields{"last_index": last, "done": true})
 }
 
-// strike appends one batch; every 10th is of a new term, which goes to the stable store first, as in raft.
-func strike(s *stores, f hammerFlags, last, round uint64) (uint64, error) {
-	term := 1 + round/10
-	if round%10 == 0 {
-		if err := s.stable.SetUint64([]byte("CurrentTerm"), term); err != nil {
-			return last, err
-		}
-	}
+// strike appends one batch, and gives the last index.
+func strike(s *stores, f hammerFlags, last, term uint64) (uint64, error) {
 	logs := make([]*raft.Log, f.batch)
 	for i := range logs {
 		last++

@@ -147,7 +147,7 @@ func resolve(advertise string) (net.Addr, error) {
 // term is read from the store, where raft writes it before it acts on it, because raft 1.6 has no call for it and
 // the log's sink runs inside raft's own calls.
 func (n *node) term() uint64 {
-	term, err := n.stores.stable.GetUint64([]byte("CurrentTerm"))
+	term, err := n.stores.stable.GetUint64(currentTerm)
 	if err != nil {
 		return 0
 	}
