@@ -14,6 +14,7 @@ use crate::bolt::{self, BulkWriter, LeafElement, Problem, Reader};
 use crate::durable::{self, Recovery, Staging};
 use crate::inspect::{self, state_folders};
 use crate::open::open_file;
+use crate::progress::Progress;
 use crate::state_dir::{self, LOG_FILE, STABLE_FILE, StateDir};
 
 /// Where the compacted state goes.
@@ -118,7 +119,12 @@ pub enum Error {
 }
 
 /// Compacts the server in `state_dir`, or all servers in it: all of them or none.
-pub fn compact(state_dir: &Path, target: Target<'_>, lock_timeout: Duration) -> Result<Outcome, Error> {
+pub fn compact(
+    state_dir: &Path,
+    target: Target<'_>,
+    lock_timeout: Duration,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
     let folders = state_folders(state_dir)?;
     let root = match target {
         Target::InPlace => above(&folders)?,
@@ -133,13 +139,14 @@ pub fn compact(state_dir: &Path, target: Target<'_>, lock_timeout: Duration) -> 
     {
         return Err(Error::Existing { path: taken });
     }
-    space(&folders, root.path())?;
+    // Each byte is copied, and then compared.
+    progress.expect(2 * space(&folders, root.path())?);
     let mut staging = root.stage()?;
     let mut files = Vec::new();
     for (folder, name) in folders.iter().zip(&names) {
         carry(folder, Path::new(name), &mut staging)?;
         for file in [LOG_FILE, STABLE_FILE] {
-            let (before, after) = rewrite(&folder.join(file), &Path::new(name).join(file), &mut staging)?;
+            let (before, after) = rewrite(&folder.join(file), &Path::new(name).join(file), &mut staging, progress)?;
             files.push(Compacted { id: name.clone(), file, before, after });
         }
         // At last: the folder may be one that we could not write to with its own mode.
@@ -166,8 +173,8 @@ fn name(folder: &Path) -> Result<String, Error> {
     name.ok_or_else(invalid)
 }
 
-/// Sees that copies of all files fit, though they will be smaller.
-fn space(folders: &[PathBuf], root: &Path) -> Result<(), Error> {
+/// Sees that copies of all files fit, though they will be smaller; their bytes.
+fn space(folders: &[PathBuf], root: &Path) -> Result<u64, Error> {
     let mut needed = 0;
     for folder in folders {
         for file in [LOG_FILE, STABLE_FILE] {
@@ -180,7 +187,7 @@ fn space(folders: &[PathBuf], root: &Path) -> Result<(), Error> {
     if free < needed {
         return Err(Error::NoSpace { path: root.to_owned(), needed, free });
     }
-    Ok(())
+    Ok(needed)
 }
 
 fn metadata(path: &Path) -> Result<Metadata, Error> {
@@ -211,7 +218,7 @@ fn carry(from: &Path, to: &Path, staging: &mut Staging) -> Result<(), Error> {
 }
 
 /// Writes a database afresh, and looks whether it says the same; its lengths before and after.
-fn rewrite(from: &Path, to: &Path, staging: &mut Staging) -> Result<(u64, u64), Error> {
+fn rewrite(from: &Path, to: &Path, staging: &mut Staging, progress: &dyn Progress) -> Result<(u64, u64), Error> {
     let fail = |source| Error::Bolt { path: from.to_owned(), source };
     let io = |source| Error::Io { path: from.to_owned(), source };
     let reader = Reader::open(open_file(from).map_err(io)?).map_err(fail)?;
@@ -221,10 +228,10 @@ fn rewrite(from: &Path, to: &Path, staging: &mut Staging) -> Result<(u64, u64), 
     }
     let file = staging.create_file(to)?;
     let mut writer = BulkWriter::new(file, reader.metas().page_size).map_err(fail)?;
-    each_bucket(&reader, from, &mut |name, bucket| copy_bucket(name, bucket, from, &mut writer))?;
+    each_bucket(&reader, from, &mut |name, bucket| copy_bucket(name, bucket, from, &mut writer, progress))?;
     let written = Reader::open(writer.finish().map_err(fail)?).map_err(fail)?;
     let sound = written.check().map_err(fail)?.problems.is_empty();
-    if !(sound && says_the_same(&reader, &written).map_err(fail)?) {
+    if !(sound && says_the_same(&reader, &written, progress).map_err(fail)?) {
         return Err(Error::Differs { path: from.to_owned() });
     }
     let lengths = (reader.file_len(), written.file_len());
@@ -248,7 +255,13 @@ fn each_bucket(reader: &Reader<File>, path: &Path, each: EachBucket<'_>) -> Resu
     Ok(())
 }
 
-fn copy_bucket(name: &[u8], bucket: &Bucket<'_>, path: &Path, writer: &mut BulkWriter<File>) -> Result<(), Error> {
+fn copy_bucket(
+    name: &[u8],
+    bucket: &Bucket<'_>,
+    path: &Path,
+    writer: &mut BulkWriter<File>,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
     let mut copy = writer.bucket(name, bucket.header().sequence).map_err(fail)?;
     let mut cursor = bucket.cursor();
@@ -258,12 +271,13 @@ fn copy_bucket(name: &[u8], bucket: &Bucket<'_>, path: &Path, writer: &mut BulkW
             return Err(Error::Nested { path: path.to_owned(), bucket });
         }
         copy.push(entry.key, entry.value).map_err(fail)?;
+        progress.advance(entry.value.len() as u64);
     }
     copy.finish().map_err(fail)
 }
 
 /// Whether both have the same buckets with the same sequences and pairs.
-fn says_the_same(a: &Reader<File>, b: &Reader<File>) -> Result<bool, bolt::Error> {
+fn says_the_same(a: &Reader<File>, b: &Reader<File>, progress: &dyn Progress) -> Result<bool, bolt::Error> {
     let (root_a, root_b) = (a.root(), b.root());
     let (mut names_a, mut names_b) = (root_a.cursor(), root_b.cursor());
     loop {
@@ -281,9 +295,8 @@ fn says_the_same(a: &Reader<File>, b: &Reader<File>) -> Result<bool, bolt::Error
             if a != b {
                 return Ok(false);
             }
-            if a.is_none() {
-                break;
-            }
+            let Some(pair) = a else { break };
+            progress.advance(pair.value.len() as u64);
         }
     }
 }
@@ -321,9 +334,9 @@ mod tests {
         let dir = state();
         let folder = dir.path().join("a");
         let before = Reader::open(open_file(&folder.join(LOG_FILE)).unwrap()).unwrap();
-        let outcome = compact(&folder, Target::InPlace, Duration::ZERO).unwrap();
+        let outcome = compact(&folder, Target::InPlace, Duration::ZERO, &()).unwrap();
         let after = Reader::open(open_file(&folder.join(LOG_FILE)).unwrap()).unwrap();
-        assert!(says_the_same(&before, &after).unwrap());
+        assert!(says_the_same(&before, &after, &()).unwrap());
         assert!(outcome.files.iter().all(|file| file.after * 2 < file.before), "{:?}", outcome.files);
         assert_eq!(fs::read(folder.join("snapshots/1-2-3/state.bin")).unwrap(), b"state");
         assert_eq!(metadata(&folder.join("snapshots")).unwrap().permissions().mode() & 0o777, 0o750);
@@ -336,10 +349,10 @@ mod tests {
         let dir = state();
         let out = dir.path().join("out");
         let target = Target::Folder(&out);
-        let outcome = compact(dir.path(), target, Duration::ZERO).unwrap();
+        let outcome = compact(dir.path(), target, Duration::ZERO, &()).unwrap();
         assert_eq!((outcome.replaced, outcome.files.len()), (None, 2));
         assert!(out.join("a").join(LOG_FILE).is_file());
-        assert!(matches!(compact(&dir.path().join("a"), target, Duration::ZERO), Err(Error::Existing { .. })));
+        assert!(matches!(compact(&dir.path().join("a"), target, Duration::ZERO, &()), Err(Error::Existing { .. })));
     }
 
     #[test]
@@ -348,7 +361,7 @@ mod tests {
         let folder = dir.path().join("a");
         let names = || StateDir::new(dir.path()).contents().unwrap().unwrap();
         let held = state_dir::lock(&[StateDir::new(&folder)], Duration::ZERO).unwrap();
-        let error = compact(&folder, Target::InPlace, Duration::ZERO).unwrap_err();
+        let error = compact(&folder, Target::InPlace, Duration::ZERO, &()).unwrap_err();
         assert!(matches!(error, Error::State(state_dir::Error::Locked { .. })), "{error}");
         drop(held);
         let mut bytes = fs::read(folder.join(LOG_FILE)).unwrap();
@@ -356,7 +369,7 @@ mod tests {
         let page = reader.survey().unwrap().runs().find(|(kind, ..)| *kind == bolt::PageUse::Leaf).unwrap().1;
         bytes[usize::try_from(page.0).unwrap() * 4096 + 8] = 0x40;
         fs::write(folder.join(LOG_FILE), &bytes).unwrap();
-        let error = compact(&folder, Target::InPlace, Duration::ZERO).unwrap_err();
+        let error = compact(&folder, Target::InPlace, Duration::ZERO, &()).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
         assert_eq!(names(), ["a"]);
         assert_eq!(fs::read(folder.join(LOG_FILE)).unwrap(), bytes);

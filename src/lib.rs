@@ -27,6 +27,7 @@ pub mod head;
 pub mod inspect;
 mod open;
 pub mod payload;
+pub mod progress;
 pub mod raft;
 pub mod report;
 pub mod scratch;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::bolt::{self, BulkWriter};
+use crate::progress::Progress;
 use crate::raft::codec::{decode_log, encode_log};
 use crate::raft::{AppendedAt, CONF_BUCKET, CURRENT_TERM, Index, LOGS_BUCKET, Log, LogType, Term};
 use crate::scratch::{self, Scratch};
@@ -203,13 +204,19 @@ impl Seen {
 }
 
 /// Reads lines in any order and writes them as a log store to `file`, which is empty.
-pub fn import(lines: impl BufRead, payloads: Option<&Path>, file: File, page_size: usize) -> Result<Imported, Error> {
+pub fn import(
+    lines: impl BufRead,
+    payloads: Option<&Path>,
+    file: File,
+    page_size: usize,
+    progress: &dyn Progress,
+) -> Result<Imported, Error> {
     let mut order = Order::default();
     // A handle of its own, to begin again should the first line not be the lowest.
     let again = file.try_clone().map_err(bolt_io)?;
     let mut writer = BulkWriter::new(file, page_size)?;
     let mut logs = writer.bucket(LOGS_BUCKET, 0)?;
-    let mut lines = Lines { lines, number: 0, text: String::new() };
+    let mut lines = Lines { lines, number: 0, text: String::new(), progress };
     while let Some(log) = lines.next(payloads)? {
         match order.place(&log, lines.number)? {
             Place::Next => logs.push(&log.index.to_key(), &encoded(&log))?,
@@ -253,13 +260,14 @@ fn encoded(log: &Log<'_>) -> Vec<u8> {
 }
 
 /// Lines, counted.
-struct Lines<R> {
+struct Lines<'p, R> {
     lines: R,
     number: u64,
     text: String,
+    progress: &'p dyn Progress,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> Lines<'_, R> {
     fn next(&mut self, payloads: Option<&Path>) -> Result<Option<Log<'static>>, Error> {
         loop {
             self.text.clear();
@@ -269,6 +277,7 @@ impl<R: BufRead> Lines<R> {
             if read == 0 {
                 return Ok(None);
             }
+            self.progress.advance(read as u64);
             if self.text.trim().is_empty() {
                 continue;
             }
@@ -439,7 +448,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("raft-log.db");
         let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
-        let imported = import(text.as_bytes(), None, file, 4096).map_err(|error| error.to_string())?;
+        let imported = import(text.as_bytes(), None, file, 4096, &()).map_err(|error| error.to_string())?;
         assert_eq!(bolt::check(File::open(&path).unwrap()).unwrap().problems, []);
         let mut entries = Entries::open(dir.path(), Index(0)).unwrap();
         let mut found = Vec::new();

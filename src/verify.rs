@@ -14,8 +14,10 @@ use crate::generate::{CLUSTER_FILE, ClusterFile};
 use crate::inspect::{Depth, Error, Node, state_folders};
 use crate::open::open_file;
 use crate::payload::Release;
+use crate::progress::Progress;
 use crate::raft::{Configuration, Log};
 use crate::report::{Finding, Severity};
+use crate::state_dir::LOG_FILE;
 
 /// Entries of so many indexes are compared at a time: this bounds the memory.
 const WINDOW: u64 = 1 << 16;
@@ -55,7 +57,7 @@ impl Report {
 }
 
 /// Verifies the server's folder `path`, or all servers' folders in it; with a release, whether that could live on it.
-pub fn verify(path: &Path, release: Option<Release>) -> Result<Report, Error> {
+pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) -> Result<Report, Error> {
     let mut contents = Contents::default();
     let mut nodes = Vec::new();
     let folders = match state_folders(path) {
@@ -63,13 +65,20 @@ pub fn verify(path: &Path, release: Option<Release>) -> Result<Report, Error> {
         Err(Error::NoState { .. }) if has_interrupted(path) => Vec::new(),
         folders => folders?,
     };
+    for folder in &folders {
+        progress.expect(folder.join(LOG_FILE).metadata().map_or(0, |metadata| metadata.len()));
+    }
     let compares = folders.len() > 1;
     for folder in &folders {
         let node = nodes.len();
         contents.begin(node, 0);
         let read = Node::read(folder, Depth::Structure, &mut |log| match log {
-            Some(log) if compares => contents.add(log),
-            Some(_) => {}
+            Some(log) => {
+                progress.advance(log.data.as_ref().map_or(0, |data| data.len() as u64));
+                if compares {
+                    contents.add(log);
+                }
+            }
             None => contents.begin(node, 0),
         });
         nodes.push(read?);

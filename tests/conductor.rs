@@ -232,7 +232,7 @@ async fn left_behind(running: &Running) -> Vec<Node> {
         let copied = running.conductors.copy_out(&id, &to).await;
         running.or_logs(copied).await;
     }
-    let report = verify(folder.path(), None).unwrap();
+    let report = verify(folder.path(), None, &()).unwrap();
     let bad: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
     assert!(bad.is_empty(), "{bad:?}");
     let read = |id: &String| Node::read(&folder.path().join(id), Depth::Content, &mut |_| {}).unwrap();

@@ -107,7 +107,7 @@ fn judge(folder: &Path) -> (Vec<&'static str>, usize, Duration) {
     let (_, _) = (content.campaign(), content.last());
     let info = start.elapsed();
     let start = Instant::now();
-    let report = verify(folder, None).unwrap();
+    let report = verify(folder, None, &()).unwrap();
     let ids = report.findings.iter().map(|finding| finding.id).collect();
     (ids, report.counts().errors, info.max(start.elapsed()))
 }
@@ -306,7 +306,7 @@ fn the_sound_files_have_no_error() {
     logs.pop();
     for (page_size, log) in logs {
         let folder = folder(&log, &stable());
-        let findings = verify(folder.path(), None).unwrap().findings;
+        let findings = verify(folder.path(), None, &()).unwrap().findings;
         let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
         assert!(errors.is_empty(), "page size {page_size}: {errors:?}");
     }
@@ -336,7 +336,7 @@ fn an_entry_of_index_2_to_the_63_does_not_stall_the_comparison() {
         store(4096, LOGS_BUCKET, &pairs)
     };
     let folder = pair(&far(b"this"), &far(b"that"));
-    let found = in_time(|| verify(folder.path(), None).unwrap().findings);
+    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
     let different = found.iter().find(|finding| finding.id == "CLUSTER-001").expect("and it is compared");
     assert_eq!(different.place.first_index, Some(1 << 63));
 }
@@ -346,7 +346,7 @@ fn a_log_of_gaps_does_not_take_a_look_at_all_files_for_each() {
     let sparse = (1..400_u64).map(|i| ((i << 32).to_be_bytes().to_vec(), entry(i << 32, 1, LogType::Noop, b"")));
     let log = store(4096, LOGS_BUCKET, &sparse.collect::<Vec<_>>());
     let folder = pair(&log, &log);
-    let found = in_time(|| verify(folder.path(), None).unwrap().findings);
+    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
     assert!(found.iter().any(|finding| finding.id == "RAFT-005"));
 }
 
@@ -357,7 +357,7 @@ fn votes_of_a_huge_configuration_are_counted_soon() {
     ids.push("a");
     let log = log_store(4096, &[entry(1, 1, LogType::Configuration, &configuration(&ids))]);
     let folder = pair(&log, &log);
-    let found = in_time(|| verify(folder.path(), None).unwrap().findings);
+    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
     assert!(found.iter().any(|finding| finding.id == "RAFT-009"));
 }
 
@@ -367,7 +367,7 @@ fn members_without_a_folder_are_named_up_to_a_hundred() {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let log = log_store(4096, &[entry(1, 1, LogType::Configuration, &configuration(&ids))]);
     let folder = pair(&log, &log);
-    let found = in_time(|| verify(folder.path(), None).unwrap().findings);
+    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
     let absent: Vec<_> = found.iter().filter(|finding| finding.id == "CLUSTER-004").collect();
     assert_eq!(absent.len(), 101);
     let rest = "29900 more members have no folder here: they were not looked at";
@@ -380,7 +380,7 @@ fn a_finding_does_not_quote_a_megabyte() {
     let mut value = b"\x81\xa5Index\xdb\x00\x10\x00\x00".to_vec();
     value.extend(vec![b'x'; 1 << 20]);
     let folder = folder(&log_store(4096, &[value]), &stable());
-    let found = verify(folder.path(), None).unwrap().findings;
+    let found = verify(folder.path(), None, &()).unwrap().findings;
     let undecodable = found.iter().find(|finding| finding.id == "RAFT-002").unwrap();
     assert!(undecodable.message.len() < 500, "{} bytes", undecodable.message.len());
 }
@@ -394,7 +394,7 @@ fn a_pipe_in_place_of_a_file_is_refused_at_once() {
         let path = folder.path().join(name);
         fs::remove_file(&path).unwrap();
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let error = in_time(|| verify(folder.path(), None)).unwrap_err();
+        let error = in_time(|| verify(folder.path(), None, &())).unwrap_err();
         assert!(matches!(&error, Error::Io { path: named, .. } if *named == path), "{error}");
     }
 }
@@ -418,7 +418,7 @@ fn a_sparse_file_costs_what_is_in_it() {
     let folder = folder(&[], &stable());
     let path = folder.path().join(LOG_FILE);
     sparse(&path, PAGES, |_| {});
-    let found = in_time(|| verify(folder.path(), None).unwrap().findings);
+    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
     let leak = found.iter().find(|finding| finding.id == "BOLT-012").unwrap();
     assert!(leak.message.contains("536870"), "{}", leak.message);
 

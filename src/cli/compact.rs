@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::generate::talk_about_recovery;
+use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::{self, Format};
 use super::{Outcome, answer};
@@ -93,7 +94,8 @@ pub(super) struct Options {
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let target = self.output_dir.as_deref().map_or(Target::InPlace, Target::Folder);
-        let outcome = compact::compact(&self.state_dir, target, self.lock_timeout).map_err(failure)?;
+        let outcome =
+            compact::compact(&self.state_dir, target, self.lock_timeout, &Bar::bytes("compact")).map_err(failure)?;
         if let Some(recovery) = &outcome.recovery {
             talk_about_recovery(recovery);
         }

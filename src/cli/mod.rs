@@ -11,6 +11,7 @@ mod head;
 mod info;
 mod log;
 mod pages;
+mod progress;
 mod snapshot;
 mod text;
 mod values;

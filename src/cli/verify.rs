@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::progress::Bar;
 use super::text::{bytes, count, index_range, table, wrapped};
 use super::values::Format;
 use super::{Outcome, answer};
@@ -64,7 +65,7 @@ fn release(name: &str) -> Result<Release, String> {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let report = verify(&self.state_dir, self.release).map_err(Failure::unable)?;
+        let report = verify(&self.state_dir, self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
         let counts = report.counts();
         let fails = counts.errors > 0 || (self.fail_on == FailOn::Warning && counts.warnings > 0);
         answer(&match self.format {

@@ -497,7 +497,7 @@ impl Run<'_> {
             std::fs::create_dir(&to).map_err(temp)?;
             fleet.copy_out(id, &to).await?;
         }
-        let report = match verify::verify(folder.path(), self.release()) {
+        let report = match verify::verify(folder.path(), self.release(), &()) {
             Ok(report) => report,
             Err(error) => return Ok(Err(chain(&error))),
         };

@@ -109,7 +109,7 @@ impl Staged {
             copy_state(folder, &copy.path().join(server_id(folder)))?;
         }
         drop(locked);
-        let report = verify(copy.path(), None)?;
+        let report = verify(copy.path(), None, &())?;
         let members = members(&report).ok_or_else(|| StageError::NoMembers { path: path.to_owned() })?;
         let moved = moves(&members);
         let staged = Staged::new(copy, &report, &members, moved);
@@ -429,7 +429,7 @@ mod tests {
         assert_eq!((staged.candidates.clone(), staged.errors.clone()), (vec!["b".to_owned()], vec![]));
         assert_eq!(staged.head.as_ref().unwrap().1, crate::gate::SAMPLE_HEAD);
         assert_eq!(staged.address("b"), Some(("server-2.gate.test", 50051)));
-        let report = verify(staged.copy.path(), None).unwrap();
+        let report = verify(staged.copy.path(), None, &()).unwrap();
         for node in &report.nodes {
             let latest = node.latest_configuration().unwrap().configuration;
             let addresses: Vec<&str> = latest.servers.iter().map(|server| server.address.as_str()).collect();

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use op_conductor_init::entries::Indexes;
+use op_conductor_init::progress::Progress;
 use op_conductor_init::raft::Index;
 use op_conductor_init::transfer::{Line, payload_folder};
 
 use super::{Listens, Output, StateDirOption, failure, open};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
+use crate::cli::progress::Bar;
 
 /// Print entries as JSON, one a line, complete: log import makes the same log of them
 #[derive(Debug, clap::Args)]
@@ -42,10 +44,12 @@ impl Export {
         let payloads = self.payloads.as_deref().map(payload_folder).transpose();
         let payloads = payloads.context("--payloads: making the folder").map_err(Failure::unable)?;
         let mut output = Output::new();
+        let bar = Bar::entries("export", range.end().0.saturating_sub(range.start().0));
         while let Some(log) = entries.next_log().map_err(failure)? {
             if log.index > *range.end() {
                 break;
             }
+            bar.advance(1);
             let line = Line::new(&log, payloads.as_deref()).context("--payloads: writing").map_err(Failure::unable)?;
             if output.json(&line)? == Listens::No {
                 return Ok(Outcome::Fine);

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use op_conductor_init::open_file;
+use op_conductor_init::progress::Progress;
 use op_conductor_init::state_dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE};
 use op_conductor_init::transfer::{Error, Imported, import, stable};
 use serde_json::json;
 
 use super::{FormatOption, StateDirOption};
 use crate::cli::failure::Failure;
+use crate::cli::progress::Bar;
 use crate::cli::text::count;
 use crate::cli::values::{self, Format};
 use crate::cli::{Outcome, answer};
@@ -60,10 +62,12 @@ impl Import {
                 .with_hint(Some("import makes a new folder: name one that is not there")));
         }
         let imported = match self.file.as_os_str() == "-" {
-            true => self.make(folder, io::stdin().lock())?,
+            true => self.make(folder, io::stdin().lock(), 0)?,
             false => {
                 let file = open_file(&self.file).with_context(|| self.file.display().to_string());
-                self.make(folder, BufReader::with_capacity(1 << 20, file.map_err(Failure::unable)?))?
+                let file = file.map_err(Failure::unable)?;
+                let len = file.metadata().map_or(0, |metadata| metadata.len());
+                self.make(folder, BufReader::with_capacity(1 << 20, file), len)?
             }
         };
         answer(&match self.format.get() {
@@ -73,8 +77,8 @@ impl Import {
         Ok(Outcome::Fine)
     }
 
-    /// Both stores, staged beside their place and put there at once.
-    fn make(&self, folder: &Path, lines: impl BufRead) -> Result<Imported, Failure> {
+    /// Both stores, staged beside their place and put there at once; `len` bytes of lines are expected.
+    fn make(&self, folder: &Path, lines: impl BufRead, len: u64) -> Result<Imported, Failure> {
         let absolute = std::path::absolute(folder).map_err(Failure::unable)?;
         let named = absolute.file_name().and_then(|name| name.to_str()).zip(absolute.parent());
         let Some((name, above)) = named else {
@@ -86,7 +90,10 @@ impl Import {
         staging.create_dir(name, DIR_MODE).map_err(Failure::unable)?;
         let mut create =
             |file: &str| -> Result<File, Failure> { staging.create_file(name.join(file)).map_err(Failure::unable) };
-        let imported = import(lines, self.payloads.as_deref(), create(LOG_FILE)?, self.page_size);
+        let bar = Bar::bytes("import");
+        bar.expect(len);
+        let imported = import(lines, self.payloads.as_deref(), create(LOG_FILE)?, self.page_size, &bar);
+        drop(bar);
         let imported = imported.map_err(|error| self.failure(error))?;
         stable(imported.last_term, create(STABLE_FILE)?, self.page_size).map_err(Failure::unable)?;
         for file in [LOG_FILE, STABLE_FILE] {

@@ -1,12 +1,14 @@
 //! `log`: entries as a table, or one JSON object a line.
 
 use op_conductor_init::entries::Indexes;
+use op_conductor_init::progress::Progress;
 use op_conductor_init::raft::LogType;
 
 use super::entry::{Columns, to_json, whole};
 use super::{FilterOptions, FormatOption, Listens, Output, StateDirOption, failure, open};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
+use crate::cli::progress::Bar;
 use crate::cli::values::Format;
 
 #[derive(Debug, clap::Args)]
@@ -38,6 +40,7 @@ impl List {
         let filter = self.filter.filter();
         let columns = Columns::up_to(bounds.map_or(*range.start(), |(_, last)| last));
         let mut output = Output::new();
+        let bar = Bar::entries("log", range.end().0.saturating_sub(range.start().0));
         if self.format.get() == Format::Text && output.line(&columns.header())? == Listens::No {
             return Ok(Outcome::Fine);
         }
@@ -45,6 +48,7 @@ impl List {
             if log.index > *range.end() {
                 break;
             }
+            bar.advance(1);
             if !filter.wants(&log) {
                 continue;
             }

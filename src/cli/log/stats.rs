@@ -5,12 +5,14 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 use op_conductor_init::payload::Head;
+use op_conductor_init::progress::Progress;
 use op_conductor_init::raft::{Index, Log, LogType, Term};
 use serde::Serialize;
 use serde_json::json;
 
 use super::{FormatOption, StateDirOption, failure, open};
 use crate::cli::failure::Failure;
+use crate::cli::progress::Bar;
 use crate::cli::text::{bytes, count, table};
 use crate::cli::values::Format;
 use crate::cli::{Outcome, answer};
@@ -109,9 +111,13 @@ impl Stats {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let mut entries = open("--state-dir", self.folder.path()?, Index(0))?;
         let mut counted = Counted::default();
+        let bounds = entries.bounds().map_err(failure)?;
+        let bar = Bar::entries("stats", bounds.map_or(0, |(first, last)| last.0.saturating_sub(first.0)));
         while let Some(log) = entries.next_log().map_err(failure)? {
             counted.add(&log);
+            bar.advance(1);
         }
+        drop(bar);
         answer(&match self.format.get() {
             Format::Text => text(&counted),
             Format::Json => format!("{:#}\n", json(&counted)),
