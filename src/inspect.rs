@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::bolt::{self, PageCounts, ReadAt, Reader, TxId};
+use crate::entries::{self, Entries};
 use crate::open::open_file;
 use crate::payload::{Head, PayloadChecker, StoredHead, Version};
 use crate::raft::snapshot_store::{self, STATE_FILE, SnapshotMeta, Snapshots};
@@ -25,8 +26,14 @@ use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 const PEEK_LEN: u64 = 4096;
 /// So often a database that changes meanwhile is read again.
 const TRIES: u32 = 20;
+/// The same for one that is too long to be copied to memory.
+const TRIES_OF_LONG: u32 = 3;
+/// So often a log is read in chunks when another leader replaces what was read.
+const TRIES_OF_CHUNKS: u32 = 3;
 /// So long a busy writer's next commit is waited for: right behind it is the best time to copy.
 const NEXT_COMMIT: Duration = Duration::from_millis(50);
+/// So many commits are followed without a pause. raft-boltdb makes two when it appends and cuts the log in front.
+const COMMITS_IN_A_ROW: u32 = 4;
 /// A database up to this length, in bytes, is copied to memory when it changed while it was read: copying is much
 /// faster than checking, so it fits between two commits.
 const MOST_COPIED: u64 = 32 << 20;
@@ -34,6 +41,8 @@ const MOST_COPIED: u64 = 32 << 20;
 const DAMAGED: &str = "keep a copy of the folder; if the other nodes are sound, remove this one from the cluster and add it again with an empty folder, else restore all nodes from one backup";
 /// A bucket whose pages lead nowhere; the checker, when it runs, tells more.
 const UNREADABLE: &str = "BOLT-025";
+/// A bolt file without the store's bucket.
+const NO_BUCKET: &str = "NODE-003";
 
 /// Why a folder could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +63,9 @@ pub enum Error {
         /// What happened.
         source: bolt::Error,
     },
+    /// The entries of a log can't be read in chunks either.
+    #[error(transparent)]
+    Entries(#[from] entries::Error),
     /// A writer committed again and again while we read.
     #[error("{}: it changed {TRIES} times while it was read", path.display())]
     Moving {
@@ -324,32 +336,90 @@ struct LogContent {
     payload_versions: Vec<Version>,
 }
 
-fn read_log(
-    path: &Path,
-    depth: Depth,
-    each: &mut dyn FnMut(Option<&Log<'_>>),
-) -> Result<(Store, (LogContent, Vec<Finding>)), Error> {
+type EachLog<'a> = &'a mut dyn FnMut(Option<&Log<'_>>);
+
+/// Judges the entries of a log, one after the other.
+struct LogReader {
+    checker: LogChecker,
+    payloads: PayloadChecker,
+}
+
+impl LogReader {
+    fn new(depth: Depth) -> LogReader {
+        LogReader { checker: LogChecker::default(), payloads: PayloadChecker::new(depth == Depth::Structure) }
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8], each: EachLog<'_>) {
+        if let Some(log) = self.checker.push(key, value) {
+            if log.kind == LogType::Command {
+                self.payloads.push(log.index.0, log.term.0, log.data.as_deref().unwrap_or_default());
+            }
+            each(Some(&log));
+        }
+    }
+
+    fn finish(self) -> (LogContent, Vec<Finding>) {
+        let (summary, mut findings) = self.checker.finish();
+        let (head, payload_versions, payload_findings) = self.payloads.finish();
+        findings.extend(payload_findings);
+        (LogContent { summary, head, payload_versions }, findings)
+    }
+}
+
+fn read_log(path: &Path, depth: Depth, each: EachLog<'_>) -> Result<(Store, (LogContent, Vec<Finding>)), Error> {
     let mut again = false;
-    read_store(path, depth, &mut |reader| {
+    let read = read_store(path, depth, &mut |walk| {
         if std::mem::replace(&mut again, true) {
             each(None);
         }
-        let mut checker = LogChecker::default();
-        let mut payloads = PayloadChecker::new(depth == Depth::Structure);
-        let found = each_pair(reader, LOGS_BUCKET, &mut |key, value| {
-            if let Some(log) = checker.push(key, value) {
-                if log.kind == LogType::Command {
-                    payloads.push(log.index.0, log.term.0, log.data.as_deref().unwrap_or_default());
-                }
-                each(Some(&log));
-            }
-        })?;
-        let (summary, mut findings) = checker.finish();
-        let (head, payload_versions, payload_findings) = payloads.finish();
-        findings.extend(payload_findings);
+        let mut log = LogReader::new(depth);
+        let found = walk(LOGS_BUCKET, &mut |key, value| log.push(key, value, each))?;
+        let (content, mut findings) = log.finish();
         findings.extend(found);
-        Ok((LogContent { summary, head, payload_versions }, findings))
-    })
+        Ok((content, findings))
+    });
+    match read {
+        Err(Error::Moving { .. }) => read_in_chunks(path, depth, each),
+        read => read,
+    }
+}
+
+/// Reads the entries of a log whose node commits faster than all of it can be read: chunk by chunk. What only one
+/// committed state as a whole tells, its pages, isn't looked at.
+fn read_in_chunks(path: &Path, depth: Depth, each: EachLog<'_>) -> Result<(Store, (LogContent, Vec<Finding>)), Error> {
+    let fail = |source| Error::Bolt { path: path.to_owned(), source };
+    let unreadable = |source| Error::Io { path: path.to_owned(), source };
+    let reader = Reader::open(open_file(path).map_err(unreadable)?).map_err(fail)?;
+    let (page_count, free_pages) = (reader.meta().high_water.0, reader.free_page_count());
+    let (page_size, txid, file_len) = (reader.metas().page_size, reader.meta().txid, Some(reader.file_len()));
+    let store = Store { file_len, page_size, txid, page_count, free_pages, pages: PageCounts::default() };
+    for _ in 0..TRIES_OF_CHUNKS {
+        each(None);
+        let mut log = LogReader::new(depth);
+        let mut entries = Entries::open_file(path, Index(0))?;
+        let read = loop {
+            match entries.next_bytes() {
+                Ok(Some((index, value))) => log.push(&index.to_key(), value, each),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        match read {
+            // Another leader's entries came: what was read is of no log any more.
+            Err(entries::Error::Replaced { .. }) => continue,
+            read => read?,
+        }
+        let (content, mut findings) = log.finish();
+        if depth == Depth::Structure {
+            let message = "the node commits faster than this file can be read at once: its entries were checked, its pages were not";
+            findings.push(
+                Finding::new("NODE-006", Severity::Note, message)
+                    .hint("to check the pages too, verify again when it commits less, or stop the node for as long"),
+            );
+        }
+        return Ok((store, (content, named(findings, LOG_FILE))));
+    }
+    Err(Error::Moving { path: path.to_owned() })
 }
 
 /// The heads in the snapshots of the server's folder `path`, the newest first.
@@ -374,10 +444,10 @@ fn head_in_snapshot(path: &Path, meta: &SnapshotMeta) -> Option<StoredHead> {
 }
 
 fn read_stable(path: &Path, depth: Depth) -> Result<(Store, (StableState, Vec<Finding>)), Error> {
-    read_store(path, depth, &mut |reader| {
+    read_store(path, depth, &mut |walk| {
         let mut stable = StableState::default();
         let mut findings = Findings::default();
-        let found = each_pair(reader, CONF_BUCKET, &mut |key, value| {
+        let found = walk(CONF_BUCKET, &mut |key, value| {
             if let Err(error) = stable.insert(key, value) {
                 findings.add(Finding::new(
                     "RAFT-016",
@@ -398,19 +468,19 @@ type Pair<'a> = &'a mut dyn FnMut(&[u8], &[u8]);
 fn each_pair(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<Option<Finding>, bolt::Error> {
     match walk(reader, bucket, each) {
         Ok(()) => Ok(None),
-        Err(bolt::Error::NoBucket { name }) => {
-            let name = String::from_utf8_lossy(&name).into_owned();
-            let message = format!("a bolt file without the bucket {name:?}: op-conductor would take it for empty");
-            Ok(Some(
-                Finding::new("NODE-003", Severity::Warning, message).hint("is this file the store of another program?"),
-            ))
-        }
+        Err(bolt::Error::NoBucket { name }) => Ok(Some(no_bucket(&name))),
         Err(error @ bolt::Error::Io { .. }) => Err(error),
         Err(error) => {
             let message = format!("the bucket can't be read to its end: {error}: raft panics when it needs the rest");
             Ok(Some(Finding::new(UNREADABLE, Severity::Error, message)))
         }
     }
+}
+
+fn no_bucket(name: &[u8]) -> Finding {
+    let name = String::from_utf8_lossy(name);
+    let message = format!("a bolt file without the bucket {name:?}: op-conductor would take it for empty");
+    Finding::new(NO_BUCKET, Severity::Warning, message).hint("is this file the store of another program?")
 }
 
 fn walk(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt::Error> {
@@ -422,8 +492,10 @@ fn walk(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<(), bo
     Ok(())
 }
 
-/// Reads the content of an open database, and what is wrong with it.
-type ReadContent<'a, T> = &'a mut dyn FnMut(&Reader<Source>) -> Result<(T, Vec<Finding>), bolt::Error>;
+/// Gives the pairs of a bucket, and what stopped it.
+type Walk<'a> = &'a mut dyn FnMut(&[u8], Pair<'_>) -> Result<Option<Finding>, bolt::Error>;
+/// Reads the content of an open database by a walk, and what is wrong with it.
+type ReadContent<'a, T> = &'a mut dyn FnMut(Walk<'_>) -> Result<(T, Vec<Finding>), bolt::Error>;
 
 /// Opens a database and reads it by `read`, again when it changed meanwhile.
 fn read_store<T: Default>(
@@ -433,7 +505,11 @@ fn read_store<T: Default>(
 ) -> Result<(Store, (T, Vec<Finding>)), Error> {
     let file_name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
+    let mut tries = TRIES;
     for attempt in 0..TRIES {
+        if attempt >= tries {
+            break;
+        }
         std::thread::sleep(Duration::from_millis(5) * attempt);
         let unreadable = |source| Error::Io { path: path.to_owned(), source };
         let file = match open_file(path) {
@@ -441,6 +517,7 @@ fn read_store<T: Default>(
             file => file.map_err(unreadable)?,
         };
         let file_len = file.metadata().map_err(unreadable)?.len();
+        tries = if file_len > MOST_COPIED { TRIES_OF_LONG } else { TRIES };
         let Some(source) = source(file, file_len, attempt).map_err(fail)? else { continue };
         let mut store = Store { file_len: Some(file_len), ..Store::default() };
         let mut findings = Vec::new();
@@ -456,18 +533,27 @@ fn read_store<T: Default>(
         };
         (store.page_size, store.txid) = (reader.metas().page_size, reader.meta().txid);
         (store.page_count, store.free_pages) = (reader.meta().high_water.0, reader.free_page_count());
-        if depth == Depth::Structure {
-            let check = reader.check().map_err(fail)?;
+        let mut check = None;
+        let mut walk = |bucket: &[u8], each: Pair<'_>| match depth {
+            Depth::Content => each_pair(&reader, bucket, each),
+            Depth::Structure => {
+                let (checked, found) = reader.check_each(bucket, each)?;
+                check = Some(checked);
+                Ok((!found).then(|| no_bucket(bucket)))
+            }
+        };
+        let (content, more) = read(&mut walk).map_err(fail)?;
+        if let Some(check) = &check {
             store.pages = check.pages;
-            findings.extend(structure(&check));
+            findings.extend(structure(check));
         }
-        let (content, more) = read(&reader).map_err(fail)?;
         if !reader.is_current().map_err(fail)? {
             continue;
         }
         // The checker says it better.
         let known = findings.iter().any(|finding| finding.severity == Severity::Error);
-        findings.extend(more.into_iter().filter(|finding| !(known && finding.id == UNREADABLE)));
+        let says_better = |finding: &Finding| known && [UNREADABLE, NO_BUCKET].contains(&finding.id);
+        findings.extend(more.into_iter().filter(|finding| !says_better(finding)));
         return Ok((store, (content, named(findings, &file_name))));
     }
     Err(Error::Moving { path: path.to_owned() })
@@ -540,15 +626,21 @@ fn source(file: File, file_len: u64, attempt: u32) -> Result<Option<Source>, bol
         std::thread::sleep(Duration::from_micros(100));
     }
     drop(seen);
-    let reader = match Reader::open(file) {
-        Ok(reader) => reader,
-        Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    bytes.resize(usize::try_from(reader.file_len().min(MOST_COPIED)).unwrap_or_default(), 0);
-    let read = reader.read_raw(&mut bytes)?;
-    bytes.truncate(read);
-    Ok(reader.is_current()?.then_some(Source::Copy(bytes)))
+    // One commit often follows another at once, and the pause comes behind them.
+    for _ in 0..COMMITS_IN_A_ROW {
+        let reader = match Reader::open(&file) {
+            Ok(reader) => reader,
+            Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        bytes.resize(usize::try_from(reader.file_len().min(MOST_COPIED)).unwrap_or_default(), 0);
+        let read = reader.read_raw(&mut bytes)?;
+        if reader.is_current()? {
+            bytes.truncate(read);
+            return Ok(Some(Source::Copy(bytes)));
+        }
+    }
+    Ok(None)
 }
 
 fn named(findings: Vec<Finding>, file: &str) -> Vec<Finding> {

@@ -138,17 +138,22 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Adds one more of the kind `id` at a raft index to the one right before it, when there is such: then nothing more
+    /// need be said of it.
+    pub fn goes_on(&mut self, id: &str, index: u64) -> bool {
+        let adjacent = |known: &&mut Finding| {
+            known.id == id && known.place.last_index.is_some_and(|last| last.checked_add(1) == Some(index))
+        };
+        let Some(known) = self.list.iter_mut().rev().take(8).find(adjacent) else { return false };
+        known.place.last_index = Some(index);
+        known.count += 1;
+        true
+    }
+
     /// Adds one.
     pub fn add(&mut self, finding: Finding) {
-        if let Some(index) = finding.place.first_index {
-            let adjacent = |known: &&mut Finding| {
-                known.id == finding.id && known.place.last_index.is_some_and(|last| last.checked_add(1) == Some(index))
-            };
-            if let Some(known) = self.list.iter_mut().rev().take(8).find(adjacent) {
-                known.place.last_index = Some(index);
-                known.count += 1;
-                return;
-            }
+        if finding.place.first_index.is_some_and(|index| self.goes_on(finding.id, index)) {
+            return;
         }
         if self.list.len() < MOST {
             self.list.push(finding);

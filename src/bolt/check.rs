@@ -7,7 +7,7 @@
 use super::element::{BUCKET_FLAG, Extent as ElementExtent, Leaf};
 use super::error::{Error, PageError};
 use super::freelist::{decode_ids, ids_extent};
-use super::layout::{BUCKET_HEADER_LEN, MAX_DEPTH, MAX_KEY_LEN, PAGE_HEADER_LEN, PageId, TxId};
+use super::layout::{BUCKET_HEADER_LEN, MAX_DEPTH, MAX_KEY_LEN, PAGE_HEADER_LEN, PageId, TxId, to_usize};
 use super::page::{PageHeader, PageKind};
 use super::problem::{Problem, ProblemKind, guess_format};
 use super::reach::PageSet;
@@ -77,12 +77,37 @@ impl<R: ReadAt> Reader<R> {
     /// Only when the file can't be read.
     pub fn check(&self) -> Result<Check, Error> {
         let mut check = Check::default();
-        check_file(self, &mut check)?;
+        check_file(self, &mut check, None)?;
         Ok(check)
+    }
+
+    /// Checks, and on the way calls `each` for the pairs of the bucket `name` of the top level, nested buckets included:
+    /// the file is read once. Says too whether there is such a bucket.
+    ///
+    /// In a sound file keys come in their order. In one that isn't, the pairs of pages that can't be reached or read are
+    /// left out.
+    ///
+    /// # Errors
+    /// Only when the file can't be read.
+    pub fn check_each(&self, name: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(Check, bool), Error> {
+        let mut check = Check::default();
+        let wanted = Wanted { bucket: name, each, found: false, is_here: false };
+        let found = check_file(self, &mut check, Some(wanted))?;
+        Ok((check, found))
     }
 }
 
-fn check_file<R: ReadAt>(reader: &Reader<R>, check: &mut Check) -> Result<(), Error> {
+/// A bucket whose pairs are asked for.
+struct Wanted<'a> {
+    bucket: &'a [u8],
+    each: &'a mut dyn FnMut(&[u8], &[u8]),
+    found: bool,
+    /// The walk is in it, and not in a bucket within.
+    is_here: bool,
+}
+
+/// Says whether the bucket that is asked for was found.
+fn check_file<R: ReadAt>(reader: &Reader<R>, check: &mut Check, wanted: Option<Wanted<'_>>) -> Result<bool, Error> {
     let geometry = *reader.geometry();
     check.pages.page_size = geometry.page_size;
     check.pages.total = geometry.high_water.0;
@@ -93,7 +118,10 @@ fn check_file<R: ReadAt>(reader: &Reader<R>, check: &mut Check) -> Result<(), Er
         free: PageSet::new(&geometry),
         path: Vec::new(),
         scratch: Vec::new(),
+        spare: Vec::new(),
         complete: true,
+        wanted,
+        nesting: 0,
     };
     walk.metas()?;
     let free_known = walk.freelist()?;
@@ -101,7 +129,7 @@ fn check_file<R: ReadAt>(reader: &Reader<R>, check: &mut Check) -> Result<(), Er
     if free_known && walk.complete {
         walk.leaks();
     }
-    Ok(())
+    Ok(walk.wanted.is_some_and(|wanted| wanted.found))
 }
 
 impl Check {
@@ -121,18 +149,23 @@ struct Bounds<'a> {
     above: Option<&'a [u8]>,
 }
 
-struct Walk<'a, R> {
+struct Walk<'a, 'w, R> {
     reader: &'a Reader<R>,
     check: &'a mut Check,
     reached: PageSet,
     free: PageSet,
     path: Vec<PageId>,
     scratch: Vec<u8>,
+    /// Runs whose buffers are free.
+    spare: Vec<Run>,
+    wanted: Option<Wanted<'w>>,
+    /// Buckets that the walk is in.
+    nesting: usize,
     /// Whether every page of the tree could be walked: only then is an unreachable page a leak.
     complete: bool,
 }
 
-impl<R: ReadAt> Walk<'_, R> {
+impl<R: ReadAt> Walk<'_, '_, R> {
     fn add(&mut self, page: PageId, kind: ProblemKind) {
         let geometry = self.reader.geometry();
         let offset = Some(geometry.offset(page)).filter(|offset| *offset < geometry.file_len);
@@ -260,7 +293,7 @@ impl<R: ReadAt> Walk<'_, R> {
             self.add(page, ProblemKind::MultipleReferences);
             return Ok(());
         }
-        let mut run = Run::default();
+        let mut run = self.spare.pop().unwrap_or_default();
         match run.load_head(source, geometry, page) {
             Ok(()) => {}
             Err(Error::Page { error, .. }) => {
@@ -272,7 +305,9 @@ impl<R: ReadAt> Walk<'_, R> {
         if !self.claim(&run) {
             return Ok(());
         }
-        match run.load_body(source, geometry, Extent::Table) {
+        let gives = self.wanted.as_ref().is_some_and(|wanted| wanted.is_here) && run.kind == PageKind::Leaf;
+        let extent = if gives { Extent::Whole } else { Extent::Table };
+        match run.load_body(source, geometry, extent) {
             Ok(()) => {}
             Err(Error::Page { error, .. }) => return self.stop(page, ProblemKind::Page(error)),
             Err(error) => return Err(error),
@@ -282,7 +317,9 @@ impl<R: ReadAt> Walk<'_, R> {
             _ => self.check.pages.leaf += 1,
         }
         self.check.pages.overflow += u64::from(run.header.overflow);
-        self.elements(&run, bounds)
+        let walked = self.elements(&run, bounds);
+        self.spare.push(run);
+        walked
     }
 
     /// Marks the pages of a run as reached; false when one of them was reached before. Then the run isn't walked: no
@@ -303,6 +340,19 @@ impl<R: ReadAt> Walk<'_, R> {
     }
 
     fn elements(&mut self, run: &Run, bounds: Bounds<'_>) -> Result<(), Error> {
+        match run.kind {
+            PageKind::Branch => self.children(run, bounds),
+            _ => {
+                // Taken, so that keys can be borrowed from it while the walk goes on.
+                let mut scratch = std::mem::take(&mut self.scratch);
+                let walked = self.pairs(run, bounds, &mut scratch);
+                self.scratch = scratch;
+                walked
+            }
+        }
+    }
+
+    fn children(&mut self, run: &Run, bounds: Bounds<'_>) -> Result<(), Error> {
         let mut previous: Option<Vec<u8>> = None;
         let mut key = self.key(run, 0)?;
         for index in 0..run.count() {
@@ -311,18 +361,47 @@ impl<R: ReadAt> Walk<'_, R> {
                 self.key_order(run.id, index, key, previous.as_deref(), bounds);
             }
             let extent = ElementExtent::decode(run.bytes(), run.kind, index);
-            if run.kind == PageKind::Branch {
-                let below = Bounds { least: key.as_deref(), above: next.as_deref().or(bounds.above) };
-                self.tree(extent.child, below)?;
-            } else if extent.flags > BUCKET_FLAG {
-                self.add(run.id, ProblemKind::ElementFlags { index, flags: extent.flags });
-            } else if extent.flags == BUCKET_FLAG {
-                self.bucket(run, index, extent)?;
-            }
+            let below = Bounds { least: key.as_deref(), above: next.as_deref().or(bounds.above) };
+            self.tree(extent.child, below)?;
             previous = key;
             key = next;
         }
         Ok(())
+    }
+
+    fn pairs(&mut self, run: &Run, bounds: Bounds<'_>, scratch: &mut Vec<u8>) -> Result<(), Error> {
+        let (mut previous, mut has_previous) = (Vec::new(), false);
+        for index in 0..run.count() {
+            let extent = ElementExtent::decode(run.bytes(), run.kind, index);
+            let len = extent.value_start - extent.key_start;
+            if len > MAX_KEY_LEN as u64 {
+                self.add(run.id, ProblemKind::KeyTooLong { index, len });
+                has_previous = false;
+                continue;
+            }
+            let range = (extent.key_start, extent.value_start);
+            let key = run.range(self.reader.source(), self.reader.geometry(), range, scratch)?;
+            self.key_order(run.id, index, key, has_previous.then_some(&previous), bounds);
+            self.give(run, &extent, key);
+            if extent.flags > BUCKET_FLAG {
+                self.add(run.id, ProblemKind::ElementFlags { index, flags: extent.flags });
+            } else if extent.flags == BUCKET_FLAG {
+                self.bucket(run, index, &extent, key)?;
+            }
+            previous.clear();
+            previous.extend_from_slice(key);
+            has_previous = true;
+        }
+        Ok(())
+    }
+
+    /// Gives a pair of the bucket that is asked for.
+    fn give(&mut self, run: &Run, extent: &ElementExtent, key: &[u8]) {
+        let Some(wanted) = self.wanted.as_mut().filter(|wanted| wanted.is_here) else { return };
+        let value = (to_usize(extent.value_start), to_usize(extent.end));
+        if let Some(value) = run.bytes().get(value.0..value.1) {
+            (wanted.each)(key, value);
+        }
     }
 
     /// The key of element `index`; none behind the last, and for one too long to be a key.
@@ -351,7 +430,7 @@ impl<R: ReadAt> Walk<'_, R> {
         }
     }
 
-    fn bucket(&mut self, run: &Run, index: usize, extent: ElementExtent) -> Result<(), Error> {
+    fn bucket(&mut self, run: &Run, index: usize, extent: &ElementExtent, name: &[u8]) -> Result<(), Error> {
         let geometry = *self.reader.geometry();
         let len = extent.end - extent.value_start;
         // An inline bucket has at most a quarter of a page. (bbolt bucket.go maxInlineBucketSize)
@@ -361,13 +440,33 @@ impl<R: ReadAt> Walk<'_, R> {
         }
         let range = (extent.value_start, extent.end);
         let value = run.range(self.reader.source(), &geometry, range, &mut self.scratch)?.to_vec();
-        match split_bucket(&value) {
+        let around = self.enter(name);
+        let walked = match split_bucket(&value) {
             Ok((header, None)) => self.tree(header.root, Bounds::default()),
             Ok((_, Some(page))) => {
                 self.inline(run.id, index, page);
                 Ok(())
             }
             Err(error) => self.stop(run.id, ProblemKind::Bucket { index, error }),
+        };
+        self.leave(around);
+        walked
+    }
+
+    /// Goes into a bucket; says whether its pairs or those around it are asked for.
+    fn enter(&mut self, name: &[u8]) -> bool {
+        self.nesting += 1;
+        let nesting = self.nesting;
+        let Some(wanted) = &mut self.wanted else { return false };
+        let is_it = nesting == 1 && wanted.bucket == name;
+        wanted.found |= is_it;
+        std::mem::replace(&mut wanted.is_here, is_it)
+    }
+
+    fn leave(&mut self, around: bool) {
+        self.nesting -= 1;
+        if let Some(wanted) = &mut self.wanted {
+            wanted.is_here = around;
         }
     }
 
@@ -389,6 +488,9 @@ impl<R: ReadAt> Walk<'_, R> {
                 self.add(page, ProblemKind::Inline { index, inner });
             }
             previous = Some(element.key);
+            if let Some(wanted) = self.wanted.as_mut().filter(|wanted| wanted.is_here) {
+                (wanted.each)(element.key, element.value);
+            }
         }
     }
 

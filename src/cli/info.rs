@@ -11,9 +11,10 @@ use super::log::entry::content;
 use super::text::{bytes, count, index_range, table};
 use super::values::Format;
 use super::{Outcome, answer};
+use op_conductor_init::entries::Entries;
 use op_conductor_init::inspect::{Depth, Node, state_folders};
 use op_conductor_init::payload::{Release, StoredHead};
-use op_conductor_init::raft::{ConfigurationAt, Log, LogType, Server};
+use op_conductor_init::raft::{ConfigurationAt, Index, Log, LogType, Server};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -83,9 +84,12 @@ impl Options {
 
 fn read(folder: &Path, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
     let mut rows = VecDeque::new();
+    // Only to leave out what won't be shown: a running node may go on.
+    let last = Entries::open(folder, Index(0)).ok().and_then(|entries| entries.bounds().ok()?).map(|(_, last)| last.0);
+    let shown_from = last.map_or(0, |last| last.saturating_sub(most as u64));
     let node = Node::read(folder, Depth::Content, &mut |log| match log {
         None => rows.clear(),
-        Some(_) if most == 0 => {}
+        Some(log) if most == 0 || log.index.0 < shown_from => {}
         Some(log) => {
             if rows.len() == most {
                 rows.pop_front();

@@ -104,7 +104,9 @@ impl PayloadChecker {
     }
 
     fn not_a_payload(&mut self, index: u64, reason: NotAPayload) {
-        self.add("PAY-003", Severity::Warning, index, format!("{reason}: op-conductor ignores the entry"));
+        if !self.findings.goes_on("PAY-003", index) {
+            self.add("PAY-003", Severity::Warning, index, format!("{reason}: op-conductor ignores the entry"));
+        }
     }
 
     fn add(&mut self, id: &'static str, severity: Severity, index: u64, message: String) {

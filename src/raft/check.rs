@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::codec::{decode_configuration, decode_log, decode_peers, is_written_form};
+use super::codec::{decode_configuration, decode_log, decode_peers, encodes_to};
 use super::configuration::Configuration;
 use super::log::{Index, Log, LogType, Term};
 use super::stable_store::StableState;
@@ -134,7 +134,7 @@ impl LogChecker {
             }
             LogType::Command | LogType::Noop | LogType::Barrier => {}
         }
-        if !is_written_form(value) {
+        if !encodes_to(log, value) {
             let message = "not in the form that raft-boltdb writes, though raft >= 1.6 reads it".to_owned();
             self.add(index, "RAFT-010", Severity::Note, message);
         }

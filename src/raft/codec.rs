@@ -8,6 +8,7 @@
 mod lenient;
 
 use std::borrow::Cow;
+use std::io;
 
 use self::lenient::{RawConfiguration, RawLog};
 use super::configuration::{Configuration, Server, Suffrage};
@@ -19,7 +20,48 @@ const NIL: u8 = 0xc0;
 /// Appends an entry's bytes to `out`. (raft-boltdb v2/util.go encodeMsgPack)
 pub fn encode_log(log: &Log<'_>, out: &mut Vec<u8>) {
     out.reserve(96 + log.data.as_ref().map_or(0, |data| data.len()));
-    out.push(0x86);
+    write_log(log, out);
+}
+
+/// Where encoded bytes go.
+trait Sink: io::Write {
+    fn bytes(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Compares what it is given with the bytes that it holds.
+struct Comparer<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl Sink for Comparer<'_> {
+    fn bytes(&mut self, bytes: &[u8]) {
+        // Data that was borrowed from these very bytes need not be compared with itself.
+        self.rest = self.rest.and_then(|rest| {
+            let (head, tail) = rest.split_at_checked(bytes.len())?;
+            (std::ptr::eq(head, bytes) || head == bytes).then_some(tail)
+        });
+    }
+}
+
+impl io::Write for Comparer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_log(log: &Log<'_>, out: &mut impl Sink) {
+    out.bytes(&[0x86]);
     key(out, "AppendedAt");
     raw(out, &encode_time(&log.appended_at));
     key(out, "Data");
@@ -47,10 +89,14 @@ pub fn decode_log(bytes: &[u8]) -> Result<Log<'_>, Error> {
 
 /// Whether an entry has the very bytes that raft-boltdb writes.
 pub fn is_written_form(bytes: &[u8]) -> bool {
-    let Some(log) = decode_written(bytes) else { return false };
-    let mut again = Vec::with_capacity(bytes.len());
-    encode_log(&log, &mut again);
-    again == bytes
+    decode_written(bytes).is_some_and(|log| encodes_to(&log, bytes))
+}
+
+/// Whether these are the very bytes that raft-boltdb writes for an entry.
+pub(crate) fn encodes_to(log: &Log<'_>, bytes: &[u8]) -> bool {
+    let mut comparer = Comparer { rest: Some(bytes) };
+    write_log(log, &mut comparer);
+    comparer.rest == Some(&[])
 }
 
 /// Appends a configuration's bytes to `out`. (hashicorp/raft configuration.go EncodeConfiguration)
@@ -102,36 +148,36 @@ pub fn encode_peers(configuration: &Configuration, out: &mut Vec<u8>) {
     voters.iter().for_each(|voter| raw(out, voter.address.as_bytes()));
 }
 
-fn uint(out: &mut Vec<u8>, value: u64) {
-    rmp::encode::write_uint(out, value).expect("a vector takes all bytes");
+fn uint(out: &mut impl Sink, value: u64) {
+    rmp::encode::write_uint(out, value).expect("a sink takes all bytes");
 }
 
-fn key(out: &mut Vec<u8>, name: &str) {
+fn key(out: &mut impl Sink, name: &str) {
     raw(out, name.as_bytes());
 }
 
 /// Bytes in the old raw family: fixraw, raw16, raw32; never str8, never bin. (go-msgpack msgpack.go
 /// msgpackContainerRawLegacy)
-fn raw(out: &mut Vec<u8>, bytes: &[u8]) {
+fn raw(out: &mut impl Sink, bytes: &[u8]) {
     match (u8::try_from(bytes.len()), u16::try_from(bytes.len())) {
-        (Ok(len @ 0..=31), _) => out.push(0xa0 | len),
+        (Ok(len @ 0..=31), _) => out.bytes(&[0xa0 | len]),
         (_, Ok(len)) => {
-            out.push(0xda);
-            out.extend_from_slice(&len.to_be_bytes());
+            out.bytes(&[0xda]);
+            out.bytes(&len.to_be_bytes());
         }
         _ => {
             let len = u32::try_from(bytes.len()).expect("bolt's longest value is below 2^31");
-            out.push(0xdb);
-            out.extend_from_slice(&len.to_be_bytes());
+            out.bytes(&[0xdb]);
+            out.bytes(&len.to_be_bytes());
         }
     }
-    out.extend_from_slice(bytes);
+    out.bytes(bytes);
 }
 
-fn raw_or_nil(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+fn raw_or_nil(out: &mut impl Sink, bytes: Option<&[u8]>) {
     match bytes {
         Some(bytes) => raw(out, bytes),
-        None => out.push(NIL),
+        None => out.bytes(&[NIL]),
     }
 }
 
