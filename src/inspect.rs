@@ -6,12 +6,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::bolt::{self, PageCounts, ReadAt, Reader, TxId};
-use crate::entries::{self, Entries};
+use crate::entries::{self, Entries, NEXT_COMMIT};
 use crate::open::open_file;
 use crate::payload::{Head, PayloadChecker, StoredHead, Version};
 use crate::raft::snapshot_store::{self, STATE_FILE, SnapshotMeta, Snapshots};
@@ -30,8 +30,6 @@ const TRIES: u32 = 20;
 const TRIES_OF_LONG: u32 = 3;
 /// So often a log is read in chunks when another leader replaces what was read.
 const TRIES_OF_CHUNKS: u32 = 3;
-/// So long a busy writer's next commit is waited for: right behind it is the best time to copy.
-const NEXT_COMMIT: Duration = Duration::from_millis(50);
 /// So many commits are followed without a pause. raft-boltdb makes two when it appends and cuts the log in front.
 const COMMITS_IN_A_ROW: u32 = 4;
 /// A database up to this length, in bytes, is copied to memory when it changed while it was read: copying is much
@@ -621,10 +619,7 @@ fn source(file: File, file_len: u64, attempt: u32) -> Result<Option<Source>, bol
     };
     // Written to now, so that no time goes into making room between two commits.
     let mut bytes = vec![1; usize::try_from(seen.file_len().min(MOST_COPIED)).unwrap_or_default()];
-    let end = Instant::now() + NEXT_COMMIT;
-    while seen.is_current()? && Instant::now() < end {
-        std::thread::sleep(Duration::from_micros(100));
-    }
+    seen.wait_for_commit(NEXT_COMMIT)?;
     drop(seen);
     // One commit often follows another at once, and the pause comes behind them.
     for _ in 0..COMMITS_IN_A_ROW {
@@ -665,4 +660,46 @@ fn problem(problem: &bolt::Problem) -> Finding {
     let mut finding = Finding::new(problem.kind.id(), severity, problem.to_string());
     (finding.place.page, finding.place.offset) = (problem.page.map(|page| page.0), problem.offset);
     finding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bolt::Db;
+    use crate::raft::AppendedAt;
+    use crate::raft::codec::encode_log;
+
+    #[test]
+    fn chunks_say_the_same_of_the_entries_as_the_whole_and_that_pages_were_not_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(LOG_FILE);
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        let mut db = Db::create(file, 4096).unwrap();
+        let mut tx = db.begin().unwrap();
+        tx.create_bucket_if_not_exists(LOGS_BUCKET).unwrap();
+        for index in 3..40 {
+            let (index, term, kind) = (Index(index), Term(index / 9), LogType::Command);
+            // Long enough for several chunks.
+            let (data, appended_at) = (Some(vec![7; 1 << 18].into()), AppendedAt::from_unix(1, 0));
+            let mut value = Vec::new();
+            encode_log(&Log { index, term, kind, data, extensions: None, appended_at }, &mut value);
+            tx.put(LOGS_BUCKET, &index.to_key(), &value).unwrap();
+        }
+        tx.commit().unwrap();
+        let read = |chunks: bool| {
+            let mut seen = Vec::new();
+            let mut each = |log: Option<&Log<'_>>| match log {
+                None => seen.clear(),
+                Some(log) => seen.push(log.index),
+            };
+            let read = if chunks { read_in_chunks } else { read_log };
+            let (store, (content, findings)) = read(&path, Depth::Structure, &mut each).unwrap();
+            let findings: Vec<_> = findings.into_iter().map(|found| (found.id, found.place.last_index)).collect();
+            (store.page_count, content.summary, findings, seen)
+        };
+        let (whole, mut chunks) = (read(false), read(true));
+        assert_eq!(whole.3, (3..40).map(Index).collect::<Vec<_>>());
+        assert_eq!(chunks.2.pop(), Some(("NODE-006", None)));
+        assert_eq!(whole, chunks);
+    }
 }

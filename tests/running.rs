@@ -103,3 +103,22 @@ fn a_log_that_is_cut_in_front_is_read_without_its_lock() {
     // Nor does it make the snapshot that such a log would need.
     look(folder.path(), &["PAY-002", "PAY-003", "RAFT-015"]);
 }
+
+#[test]
+fn a_long_log_of_a_busy_node_is_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    // Longer than what is copied to memory.
+    drop(hammered(folder.path(), &["--entries-size", "102400", "--batch", "400", "--interval", "0"]));
+    let before = last_index(folder.path());
+    let _writer = hammered(folder.path(), &["--interval", "5ms"]);
+    let dir = folder.path().join("a");
+    for _ in 0..3 {
+        let output = run(&["verify", "--state-dir", dir.to_str().unwrap(), "--format", "json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        let mut found = report["findings"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap());
+        // Whether it fits between two commits after all is the disk's to say.
+        assert!(found.all(|id| ["PAY-002", "PAY-003", "NODE-006"].contains(&id)), "{report:#}");
+        assert!(report["nodes"][0]["entry_count"].as_u64().unwrap() >= before, "{report:#}");
+    }
+    assert!(last_index(folder.path()) > before, "the writer went on");
+}

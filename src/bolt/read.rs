@@ -4,6 +4,8 @@
 //! read too: bolt is copy-on-write, so what was read between two looks at the metas that agree
 //! ([`Reader::is_current`]) is one committed state.
 
+use std::time::{Duration, Instant};
+
 use super::element::LeafElement;
 use super::error::{Error, MetaError, PageError};
 use super::freelist::ids_extent;
@@ -134,6 +136,16 @@ impl<R: ReadAt> Reader<R> {
             Err(Error::Empty | Error::NoMeta { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Waits until a transaction is committed, but not for longer than `at_most`. What has to be read within one
+    /// committed state of a busy file is best read right behind a commit.
+    pub fn wait_for_commit(&self, at_most: Duration) -> Result<(), Error> {
+        let end = Instant::now() + at_most;
+        while self.is_current()? && Instant::now() < end {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Ok(())
     }
 
     /// How many pages are free, by the header of the freelist; none when it isn't on disk or can't be read.

@@ -8,9 +8,9 @@ use super::source::ReadAt;
 
 /// First and largest read ahead, in bytes. A jump starts again with the small one.
 const SMALL: usize = 16 << 10;
-const LARGE: usize = 1 << 20;
+const LARGE: usize = 256 << 10;
 
-/// A source behind one buffer of at most 1 MiB, and no more than the source has.
+/// A source behind one buffer of at most 256 KiB, and no more than the source has.
 #[derive(Debug)]
 pub(crate) struct Window<R> {
     source: R,

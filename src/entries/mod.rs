@@ -24,6 +24,9 @@ const CHUNK_LEN: usize = 4 << 20;
 /// A chunk that could not be read between two commits is read again, and shorter each time.
 const TRIES: u32 = 12;
 
+/// So long a busy writer's next commit is waited for: what didn't fit between two is read right behind it.
+pub(crate) const NEXT_COMMIT: Duration = Duration::from_millis(50);
+
 /// Why entries could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -181,8 +184,11 @@ impl Entries {
     fn proven<T>(&self, mut read: impl FnMut(&Reader<&File>, usize) -> Result<T, bolt::Error>) -> Result<T, Error> {
         let fail = |source| Error::Bolt { path: self.path.clone(), source };
         for attempt in 0..TRIES {
-            std::thread::sleep(Duration::from_millis(2) * attempt * attempt);
-            let reader = Reader::open(&self.file).map_err(fail)?;
+            let mut reader = Reader::open(&self.file).map_err(fail)?;
+            if attempt > 0 {
+                reader.wait_for_commit(NEXT_COMMIT).map_err(fail)?;
+                reader = Reader::open(&self.file).map_err(fail)?;
+            }
             let result = read(&reader, CHUNK_LEN >> attempt);
             // What was read of a moving file may be anything.
             if reader.is_current().map_err(fail)? {
