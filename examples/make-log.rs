@@ -16,7 +16,7 @@ use op_conductor_init::raft::{
 use op_conductor_init::state_dir::{LOG_FILE, STABLE_FILE};
 
 #[derive(Parser)]
-struct Options {
+pub(crate) struct Options {
     /// How many commands
     count: u64,
     /// Bytes of each
@@ -49,14 +49,17 @@ fn create(options: &Options, file: &str) -> anyhow::Result<BulkWriter<File>> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+    make(&Options::parse())
+}
+
+pub(crate) fn make(options: &Options) -> anyhow::Result<()> {
     fs::create_dir(&options.out).with_context(|| options.out.display().to_string())?;
     let id = options.out.file_name().context("OUT has no name")?.to_string_lossy().into_owned();
     let server = Server { suffrage: Suffrage::Voter, id, address: options.address.clone() };
     let mut data = Vec::new();
     encode_configuration(&Configuration { servers: vec![server] }, &mut data);
 
-    let mut writer = create(&options, LOG_FILE)?;
+    let mut writer = create(options, LOG_FILE)?;
     let mut logs = writer.bucket(LOGS_BUCKET, 0)?;
     let mut encoded = Vec::new();
     for index in 1..=options.count + 1 {
@@ -81,7 +84,7 @@ fn main() -> anyhow::Result<()> {
     writer.bucket(CONF_BUCKET, 0)?.finish()?;
     writer.finish()?;
 
-    let mut writer = create(&options, STABLE_FILE)?;
+    let mut writer = create(options, STABLE_FILE)?;
     let mut conf = writer.bucket(CONF_BUCKET, 0)?;
     conf.push(CURRENT_TERM.as_bytes(), &1_u64.to_be_bytes())?;
     conf.finish()?;

@@ -4,11 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "../examples/make-log.rs"]
+#[allow(dead_code, unreachable_pub, reason = "its command line is not used here")]
+mod make_log;
 
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
+use clap::Parser;
 use common::{SplitMix, number, oracle};
 use op_conductor_init::bolt::{BulkWriter, check};
 use op_conductor_init::entries::Entries;
@@ -131,4 +135,23 @@ fn huge_entries_are_read_by_raft_boltdb() {
     write(&folder, 4096, lens.into_iter(), &mut SplitMix(4));
     is_sound(&folder);
     assert_eq!(read_by_go(&folder), (1..).zip(lens).collect::<Vec<_>>());
+}
+
+#[test]
+fn real_raft_starts_on_what_make_log_makes_and_applies_all_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("a");
+    let count = 3_000;
+    let args = ["make-log", &count.to_string(), "700", folder.to_str().unwrap()].map(str::to_owned);
+    make_log::make(&make_log::Options::parse_from(args)).unwrap();
+    is_sound(&folder);
+    let mut command = Command::new(oracle("1.7.3"));
+    command.args(["node", "--id", "a", "--bind", "127.0.0.1:0", "--run-for", "3s", "--heartbeat-timeout", "100ms"]);
+    command.args(["--election-timeout", "100ms", "--lease-timeout", "100ms", "--dir"]).arg(dir.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let events: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let applied = events.iter().filter(|event| event["event"] == "applied").count();
+    assert_eq!(applied, count, "{:?}", events.last());
 }
