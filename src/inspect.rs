@@ -35,6 +35,8 @@ const COMMITS_IN_A_ROW: u32 = 4;
 /// A database up to this length, in bytes, is copied to memory when it changed while it was read: copying is much
 /// faster than checking, so it fits between two commits.
 const MOST_COPIED: u64 = 32 << 20;
+/// A snapshot that was begun longer ago was never finished.
+const LONGEST_SNAPSHOT: Duration = Duration::from_mins(10);
 /// What to do about a damaged file, said once a file.
 const DAMAGED: &str = "keep a copy of the folder; if the other nodes are sound, remove this one from the cluster and add it again with an empty folder, else restore all nodes from one backup";
 /// A bucket whose pages lead nowhere; the checker, when it runs, tells more.
@@ -294,6 +296,9 @@ impl Node {
                 .hint("restore the snapshots folder that belongs to this log"));
         }
         for (name, reason) in &self.snapshots.ignored {
+            if is_being_made(&self.path.join(SNAPSHOTS_DIR).join(name)) {
+                continue;
+            }
             let finding =
                 Finding::new("SNAP-001", Severity::Warning, format!("raft passes over this snapshot: {reason}"));
             add(finding.in_file(&format!("{SNAPSHOTS_DIR}/{name}")));
@@ -314,6 +319,12 @@ impl Node {
             finding.place.node = Some(node.clone());
         }
     }
+}
+
+/// Whether a running node may be at work on this snapshot: it has the name of one that isn't finished, and is new.
+fn is_being_made(folder: &Path) -> bool {
+    let age = || folder.metadata().ok()?.modified().ok()?.elapsed().ok();
+    folder.extension().is_some_and(|extension| extension == "tmp") && age().is_some_and(|age| age < LONGEST_SNAPSHOT)
 }
 
 fn missing(file: &str, consequence: &str) -> Finding {
@@ -439,6 +450,15 @@ fn head_in_snapshot(path: &Path, meta: &SnapshotMeta) -> Option<StoredHead> {
     file.take(PEEK_LEN).read_to_end(&mut bytes).ok()?;
     let head = Head::peek(&bytes).ok()?;
     Some(StoredHead { head, index: meta.index.0, term: meta.term.0, in_snapshot: true })
+}
+
+/// What the stable store of the server's folder `folder` says now.
+///
+/// # Errors
+/// When it can't be read.
+pub fn stable_state(folder: &Path) -> Result<StableState, Error> {
+    let (_, (stable, _)) = read_stable(&folder.join(STABLE_FILE), Depth::Content)?;
+    Ok(stable)
 }
 
 fn read_stable(path: &Path, depth: Depth) -> Result<(Store, (StableState, Vec<Finding>)), Error> {

@@ -19,6 +19,7 @@ pub mod cluster;
 pub mod compact;
 pub mod durable;
 pub mod entries;
+pub mod explain;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod generate;

@@ -1,6 +1,7 @@
 //! The command line: one file a verb, each with its options, its help and a short run.
 
 mod compact;
+mod explain;
 mod extras;
 mod failure;
 #[cfg(feature = "gate")]
@@ -9,6 +10,7 @@ mod generate;
 #[cfg(feature = "payload")]
 mod head;
 mod info;
+mod junit;
 mod log;
 mod pages;
 mod progress;
@@ -62,6 +64,7 @@ enum Verb {
     Generate(Box<generate::Generate>),
     Info(info::Options),
     Verify(verify::Options),
+    Explain(explain::Options),
     Log(Box<log::LogCommand>),
     Pages(pages::Pages),
     Snapshot(snapshot::SnapshotCommand),
@@ -117,6 +120,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Generate(generate) => generate.run().map(|()| Outcome::Fine),
             Verb::Info(info) => info.run(),
             Verb::Verify(verify) => verify.run(),
+            Verb::Explain(explain) => explain.run(),
             Verb::Log(log) => log.run(),
             Verb::Pages(pages) => pages.run(),
             Verb::Snapshot(snapshot) => snapshot.run(),

@@ -1,53 +1,78 @@
 //! `verify`: does the state hold together?
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::progress::Bar;
 use super::text::{bytes, count, index_range, table, wrapped};
 use super::values::Format;
-use super::{Outcome, answer};
+use super::{Outcome, answer, junit};
+use op_conductor_init::explain::Explanation;
 use op_conductor_init::inspect::Node;
+use op_conductor_init::open_file;
 use op_conductor_init::payload::{RELEASES, Release};
 use op_conductor_init::report::{Finding, Severity};
-use op_conductor_init::verify::{Report, verify};
+use op_conductor_init::verify::{Expected, MembersError, Report, verify};
+
+/// A list of members of more bytes isn't read.
+const MAX_EXPECTED_LEN: u64 = 4 << 20;
 
 const AFTER_HELP: &str = "\
 Examples:
-  # A whole cluster as it was generated or collected: each node, and the nodes against each other:
-  op-conductor-init verify --state-dir ./raft-state
+  A whole cluster as it was generated or collected: each node, and the nodes
+  against each other:
+    op-conductor-init verify --state-dir ./raft-state
 
-  # One node, in CI, where a warning fails too:
-  op-conductor-init verify --state-dir /data/raft/sequencer-1 --fail-on warning --format json
+  One node, in CI, where a warning fails too:
+    op-conductor-init verify --state-dir /data/raft/sequencer-1 \\
+      --fail-on warning --ignore CLUSTER-006 --junit verify.xml
 
-Works on running nodes: no lock is taken or waited for, nothing is created or changed.
-An error means that raft or op-conductor would fail, or lose or fork data; a warning, that it works
-but not as people would expect.
+Works on running nodes: no lock is taken or waited for, nothing is changed.
+An error means that raft or op-conductor would fail, or lose or fork data; a
+warning, that it works but not as people would expect. explain ID says more.
 
-Exit status: 0 no error (with --fail-on warning: no warning either); 1 findings; 2 could not tell.";
+Exit status:
+  0  no error (with --fail-on warning: no warning either)
+  1  findings
+  2  could not tell: no state, wrong usage, or an I/O error";
 
-/// Check the state of one server, or of all servers of a cluster against each other.
+/// Check the state of one server, or of all servers of a cluster against each other
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Options {
-    /// A server's folder (<storage dir>/<server id>), or a folder of such folders.
+    /// A server's folder (<storage dir>/<server id>), or a folder of such folders
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
     state_dir: PathBuf,
 
-    /// From which severity on the exit status is 1.
-    #[arg(long, value_enum, default_value = "error", env = "OP_CONDUCTOR_INIT_FAIL_ON", hide_env_values = true)]
-    fail_on: FailOn,
+    /// Who should be in the cluster: cluster.json, op-conductor-ops' config.toml, raft's peers.json, or what
+    /// conductor_clusterMembership answers
+    #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_VERIFY_EXPECT", hide_env_values = true)]
+    expect: Option<PathBuf>,
 
-    /// Release of op-conductor that shall run on the state, such as op-conductor:v1.19.0.
+    /// Release of op-conductor that shall run on the state, such as op-conductor:v1.19.0
     #[arg(long = "for", value_name = "RELEASE", value_parser = release, env = "OP_CONDUCTOR_INIT_FOR", hide_env_values = true)]
     release: Option<Release>,
 
-    /// How to print the answer.
+    /// Leave out findings with this id. Repeatable
+    #[arg(long, value_name = "ID", value_parser = super::explain::known, value_delimiter = ',')]
+    ignore: Vec<&'static Explanation>,
+
+    /// From which severity on the exit status is 1
+    #[arg(long, value_enum, default_value = "error", env = "OP_CONDUCTOR_INIT_FAIL_ON", hide_env_values = true)]
+    fail_on: FailOn,
+
+    /// How to write the answer
     #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
     format: Format,
+
+    /// Write the findings to this file too, as JUnit does
+    #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_VERIFY_JUNIT", hide_env_values = true)]
+    junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -65,17 +90,44 @@ fn release(name: &str) -> Result<Release, String> {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let report = verify(&self.state_dir, self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
+        let expected = self.expected()?;
+        let mut report = verify(&self.state_dir, self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
+        if let Some((file, expected)) = &expected {
+            report.add(expected.compare(&report.nodes).map_err(|error| unexpected(file, error))?);
+        }
+        let all = report.findings.len();
+        report.findings.retain(|finding| !self.ignore.iter().any(|ignored| ignored.id == finding.id));
+        let ignored = all - report.findings.len();
         let counts = report.counts();
         let fails = counts.errors > 0 || (self.fail_on == FailOn::Warning && counts.warnings > 0);
+        if let Some(file) = &self.junit {
+            let suite = junit::suite(&report, self.fails_from());
+            junit::write(file, suite).map_err(Failure::unable)?;
+        }
         answer(&match self.format {
-            Format::Text => self.text(&report),
-            Format::Json => self.json(&report, fails),
+            Format::Text => self.text(&report, ignored),
+            Format::Json => self.json(&report, ignored, fails),
         })?;
         Ok(if fails { Outcome::Bad } else { Outcome::Fine })
     }
 
-    fn text(&self, report: &Report) -> String {
+    fn fails_from(&self) -> Severity {
+        match self.fail_on {
+            FailOn::Error => Severity::Error,
+            FailOn::Warning => Severity::Warning,
+        }
+    }
+
+    /// Who should be in the cluster, by the file that says so.
+    fn expected(&self) -> Result<Option<(&Path, Expected)>, Failure> {
+        let Some(file) = self.expect.as_deref() else { return Ok(None) };
+        let mut text = String::new();
+        let read = open_file(file).and_then(|open| open.take(MAX_EXPECTED_LEN).read_to_string(&mut text));
+        read.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
+        Ok(Some((file, Expected::parse(&text).map_err(|error| unexpected(file, error))?)))
+    }
+
+    fn text(&self, report: &Report, ignored: usize) -> String {
         let mut text = format!(
             "Looked at {} in {}\n\n",
             count(report.nodes.len() as u64, "server", "servers"),
@@ -97,10 +149,16 @@ impl Options {
             };
         }
         text += &verdict(report);
+        if ignored > 0 {
+            text += &format!("Left out by --ignore: {}.\n", count(ignored as u64, "finding", "findings"));
+        }
+        if let Some(worst) = report.findings.first().filter(|finding| finding.severity > Severity::Note) {
+            text += &format!("More about a finding: op-conductor-init explain {}\n", worst.id);
+        }
         text
     }
 
-    fn json(&self, report: &Report, fails: bool) -> String {
+    fn json(&self, report: &Report, ignored: usize, fails: bool) -> String {
         let node = |node: &Node| {
             json!({
                 "id": node.id,
@@ -118,12 +176,17 @@ impl Options {
             "state_dir": self.state_dir,
             "verdict": if fails { "bad" } else { "fine" },
             "counts": report.counts(),
+            "ignored": ignored,
             "next_leaders": report.winners,
             "nodes": report.nodes.iter().map(node).collect::<Vec<_>>(),
             "findings": report.findings,
         });
         format!("{value:#}\n")
     }
+}
+
+fn unexpected(file: &Path, error: MembersError) -> Failure {
+    Failure::unable(anyhow!(error).context(format!("--expect: {}", file.display())))
 }
 
 fn pages(pages: &op_conductor_init::bolt::PageCounts) -> Value {
@@ -153,7 +216,8 @@ fn row(node: &Node) -> Vec<String> {
 
 fn finding_text(finding: &Finding) -> String {
     let times = if finding.count > 1 { format!(" ({} times)", finding.count) } else { String::new() };
-    let mut text = format!("{}  {}  {}{times}\n", finding.severity, finding.id, finding.place);
+    let head = format!("{}  {}  {}{times}", finding.severity, finding.id, finding.place);
+    let mut text = head.trim_end().to_owned() + "\n";
     text += &wrapped(&finding.message);
     if let Some(hint) = &finding.hint {
         text += &wrapped(&format!("hint: {hint}"));

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::raft::{Configuration, Server, Suffrage, Term};
 
-pub use names::{AddressError, IdError};
+pub use names::{AddressError, IdError, check_address};
 pub use problem::{Flag, SpecError, SpecErrors, SpecWarning};
 
 /// Who may win the first election.

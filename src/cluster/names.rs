@@ -106,7 +106,7 @@ pub enum AddressError {
 }
 
 /// Checks that `address` is `host:port` as Go's net.SplitHostPort has it, and that it can be dialled.
-pub(super) fn check_address(address: &str) -> Result<(), AddressError> {
+pub fn check_address(address: &str) -> Result<(), AddressError> {
     if address.is_empty() {
         return Err(AddressError::Empty);
     }

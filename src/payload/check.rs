@@ -51,16 +51,9 @@ impl PayloadChecker {
 
     fn take(&mut self, stored: StoredHead, data: &[u8]) {
         let head = stored.head;
-        if let Some(last) = self.last
-            && head.number < last.number
-        {
-            let message = format!(
-                "the block number goes back from {} to {}: op-conductor keeps the higher one",
-                last.number, head.number
-            );
-            self.add("PAY-004", Severity::Warning, stored.index, message);
+        if let Some(last) = self.last.replace(head) {
+            self.check_chain(last, head, stored.index);
         }
-        self.last = Some(head);
         // op-conductor keeps the block with the highest number, not the last. (raft_fsm.go Apply)
         if self.highest.is_none_or(|highest| head.number > highest.head.number) {
             self.highest = Some(stored);
@@ -69,6 +62,28 @@ impl PayloadChecker {
             self.versions.push(head.version);
         }
         self.check_hash(stored.index, data);
+    }
+
+    /// Whether a block follows the one that was stored before it.
+    fn check_chain(&mut self, last: Head, head: Head, index: u64) {
+        let (before, number) = (last.number, head.number);
+        if number < before {
+            let message =
+                format!("the block number goes back from {before} to {number}: op-conductor keeps the higher one");
+            self.add("PAY-004", Severity::Warning, index, message);
+        } else if number == before && head.hash != last.hash {
+            let message = format!(
+                "a second block {number} ({}), after {}: the chain was reorganized, or the entry was changed",
+                head.hash, last.hash
+            );
+            self.add("PAY-008", Severity::Warning, index, message);
+        } else if before.checked_add(1) == Some(number) && head.parent_hash != last.hash {
+            let message = format!(
+                "block {number} follows {}, but block {before} before it is {}: the chain was reorganized, or an entry was changed",
+                head.parent_hash, last.hash
+            );
+            self.add("PAY-007", Severity::Warning, index, message);
+        }
     }
 
     #[cfg(feature = "payload")]

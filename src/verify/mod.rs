@@ -1,5 +1,8 @@
 //! One folder, or all of a cluster: does it hold together?
 
+mod access;
+mod members;
+
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -11,13 +14,15 @@ use serde::Serialize;
 use crate::cluster::Election;
 use crate::durable;
 use crate::generate::{CLUSTER_FILE, ClusterFile};
-use crate::inspect::{Depth, Error, Node, state_folders};
+use crate::inspect::{Depth, Error, Node, stable_state, state_folders};
 use crate::open::open_file;
 use crate::payload::Release;
 use crate::progress::Progress;
 use crate::raft::{Configuration, Log};
 use crate::report::{Finding, Severity};
-use crate::state_dir::LOG_FILE;
+use crate::state_dir::{LOG_FILE, STABLE_FILE};
+
+pub use members::{Error as MembersError, Expected};
 
 /// Entries of so many indexes are compared at a time: this bounds the memory.
 const WINDOW: u64 = 1 << 16;
@@ -49,6 +54,12 @@ pub struct Counts {
 }
 
 impl Report {
+    /// Adds findings; the worst stay first.
+    pub fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by(|a, b| (b.severity, a.id, &a.place).cmp(&(a.severity, b.id, &b.place)));
+    }
+
     /// How many findings of each severity.
     pub fn counts(&self) -> Counts {
         let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
@@ -59,7 +70,8 @@ impl Report {
 /// Verifies the server's folder `path`, or all servers' folders in it; with a release, whether that could live on it.
 pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) -> Result<Report, Error> {
     let mut contents = Contents::default();
-    let mut nodes = Vec::new();
+    let mut nodes: Vec<Node> = Vec::new();
+    let mut findings = Vec::new();
     let folders = match state_folders(path) {
         // A first call may have been interrupted before anything was in its place.
         Err(Error::NoState { .. }) if has_interrupted(path) => Vec::new(),
@@ -82,8 +94,9 @@ pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) ->
             None => contents.begin(node, 0),
         });
         nodes.push(read?);
+        findings.extend(access::check(folder));
     }
-    let mut findings: Vec<Finding> = nodes.iter().flat_map(|node| node.findings.iter().cloned()).collect();
+    findings.extend(nodes.iter().flat_map(|node| node.findings.iter().cloned()));
     let mut winners = None;
     if compares {
         compare_entries(&nodes, contents, &mut findings)?;
@@ -111,8 +124,9 @@ pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) ->
         }
     }
     deduplicate(&mut findings);
-    findings.sort_by(|a, b| (b.severity, a.id, &a.place).cmp(&(a.severity, b.id, &b.place)));
-    Ok(Report { nodes, findings, winners })
+    let mut report = Report { nodes, findings: Vec::new(), winners };
+    report.add(findings);
+    Ok(report)
 }
 
 /// The distinct entries at the indexes of one window: equal ones of several nodes are kept once.
@@ -222,6 +236,8 @@ fn compare_nodes(nodes: &[Node], findings: &mut Vec<Finding>) {
             );
         }
     }
+    forgotten_candidacies(nodes, findings);
+    two_heads(nodes, findings);
     let ids: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
     let members = nodes.iter().filter_map(Node::latest_configuration).max_by_key(|at| at.index);
     let servers = members.iter().flat_map(|at| &at.configuration.servers);
@@ -233,6 +249,45 @@ fn compare_nodes(nodes: &[Node], findings: &mut Vec<Finding>) {
     if let Some(more @ 1..) = absent.len().checked_sub(MOST_ABSENT) {
         let message = format!("{more} more members have no folder here: they were not looked at");
         findings.push(Finding::new("CLUSTER-004", Severity::Note, message));
+    }
+}
+
+/// Whether a node has forgotten a term in which another one voted for it: who asks for votes has stored the term before.
+/// (hashicorp/raft raft.go electSelf, setCurrentTerm)
+fn forgotten_candidacies(nodes: &[Node], findings: &mut Vec<Finding>) {
+    for voter in nodes {
+        let Some((term, address)) = voter.stable.vote() else { continue };
+        let Some(known) = voter.latest_configuration() else { continue };
+        let candidate = known.configuration.servers.iter().find(|server| server.address == address);
+        let Some(node) = candidate.and_then(|server| nodes.iter().find(|node| node.id == server.id)) else { continue };
+        // A running node may have gone on since it was read.
+        let current = || stable_state(&node.path).map_or(node.stable.term(), |stable| stable.term());
+        if node.stable.term() < term && current() < term {
+            let message = format!(
+                "CurrentTerm is {}, but {} voted for it in term {term}: this node was set back, and could vote or lead twice in one term",
+                node.stable.term(),
+                voter.id
+            );
+            findings.push(
+                Finding::new("CLUSTER-010", Severity::Error, message)
+                    .in_node(&node.id)
+                    .in_file(STABLE_FILE)
+                    .hint("remove the node from the cluster and add it again with an empty folder, or restore all nodes from one backup"),
+            );
+        }
+    }
+}
+
+/// Whether the highest stored heads of two nodes are different blocks of one number.
+fn two_heads(nodes: &[Node], findings: &mut Vec<Finding>) {
+    let heads = || nodes.iter().filter_map(|node| Some((node, node.head?.head)));
+    let Some((first, head)) = heads().next() else { return };
+    for (node, other) in heads().filter(|(_, other)| other.number == head.number && other.hash != head.hash) {
+        let message = format!(
+            "the highest stored block is {} ({}), that of {} is another one of this number ({}): one of them was never committed",
+            other.number, other.hash, first.id, head.hash
+        );
+        findings.push(Finding::new("CLUSTER-011", Severity::Warning, message).in_node(&node.id));
     }
 }
 

@@ -1,0 +1,77 @@
+//! `explain`: what a finding means.
+
+use op_conductor_init::explain::{Explanation, all, find};
+
+use super::failure::Failure;
+use super::text::{table, wrapped};
+use super::values::Format;
+use super::{Outcome, answer};
+
+/// Explain a finding of verify by its id: what it means, what follows from it, what to do
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  op-conductor-init explain BOLT-017
+  op-conductor-init explain --format json
+
+The same as a page: docs/FINDINGS.md.
+
+Exit status: 0 explained; 2 there is no such id.")]
+pub(super) struct Options {
+    /// Id of a finding, such as BOLT-017 [default: a list of all]
+    #[arg(value_name = "ID", value_parser = known)]
+    id: Option<&'static Explanation>,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_EXPLAIN_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+/// The finding of an id.
+pub(super) fn known(id: &str) -> Result<&'static Explanation, String> {
+    find(id).ok_or_else(|| "no finding has this id: explain, without an id, lists all".to_owned())
+}
+
+impl Options {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let text = match (self.format, self.id) {
+            (Format::Text, Some(explanation)) => text(explanation),
+            (Format::Text, None) => {
+                // On what it depends is for the whole explanation.
+                let severity = |it: &Explanation| it.severity.split(',').next().unwrap_or_default().to_owned();
+                let row = |it: &Explanation| vec![it.id.to_owned(), it.title.to_owned(), severity(it)];
+                table(&["ID", "FINDING", "SEVERITY"], all().iter().map(row))
+            }
+            (Format::Json, Some(explanation)) => json(explanation)?,
+            (Format::Json, None) => json(&all())?,
+        };
+        answer(&text)?;
+        Ok(Outcome::Fine)
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    Ok(serde_json::to_string_pretty(value).map_err(Failure::unable)? + "\n")
+}
+
+fn text(explanation: &Explanation) -> String {
+    let Explanation { id, title, severity, meaning, example, consequence, cure } = explanation;
+    // Markdown's marks are for the page.
+    let plain = |text: &str| text.replace('`', "");
+    let mut text = format!("{id}: {title}\n\n");
+    text += &wrapped(&format!("Severity: {}", plain(severity)));
+    text.push('\n');
+    text += &wrapped(&plain(meaning));
+    for (label, words) in [("Example", example), ("Consequence", consequence), ("Cure", cure)] {
+        text += "\n";
+        text += &wrapped(&format!("{label}: {}", plain(words)));
+    }
+    text
+}
