@@ -112,8 +112,7 @@ func checkDB(file string, problems *[]string) error {
 	if err != nil {
 		return err
 	}
-	// Left open: after maxProblems the check still runs, and the process ends at once.
-	return db.View(func(tx *boltTx) error {
+	err = db.View(func(tx *boltTx) error {
 		for problem := range tx.Check() {
 			if len(*problems) == maxProblems {
 				return fmt.Errorf("more than %d problems", maxProblems)
@@ -122,4 +121,9 @@ func checkDB(file string, problems *[]string) error {
 		}
 		return nil
 	})
+	if err != nil {
+		// Left open: after maxProblems the check still runs.
+		return err
+	}
+	return db.Close()
 }

@@ -30,6 +30,7 @@ func verbs() []verb {
 		{"write", "write stores and snapshots from a JSON plan on stdin", runWrite},
 		{"read", "print the stores of a server's folder", runRead},
 		{"check", "run bbolt's own check on files", runCheck},
+		{"judge", "check, read, start raft on and write to copies of folders named on stdin", runJudge},
 		{"puts", "make files from sequences of puts on stdin", runPuts},
 		{"node", "run one raft node", runNode},
 		{"hammer", "append to the stores of a folder without pause", runHammer},

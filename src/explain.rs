@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(ids.len(), headings);
         for explanation in all() {
             let Explanation { id, severity, cure, .. } = explanation;
-            let known = ["error", "warning", "note", "that of"];
+            let known = ["error", "warning", "note", "the worst"];
             assert!(known.iter().any(|word| severity.starts_with(word)), "{id}: {severity}");
             // What it refers to is there.
             for other in cure.split(|c: char| !c.is_alphanumeric() && c != '-').filter(|word| word.contains("-0")) {

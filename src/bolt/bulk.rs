@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
+use std::io;
+use std::thread::JoinHandle;
 
 use super::element::{BUCKET_FLAG, table_len};
 use super::error::Error;
@@ -17,7 +19,9 @@ use super::page::{PageHeader, PageKind};
 use super::source::Storage;
 
 /// Bytes of a write.
-const WRITE_LEN: usize = 1 << 20;
+const WRITE_LEN: usize = 256 << 10;
+/// So many bytes are made durable at a time, while more are written.
+const SYNC_LEN: u64 = 16 << 20;
 /// A leaf takes entries up to this many bytes with its overflow: so what is left over at its end is little.
 const LEAF_LEN: usize = 32 << 10;
 /// A leaf of larger entries takes more of them, up to this, until at most one byte in 32 is left over.
@@ -35,6 +39,9 @@ pub struct BulkWriter<S> {
     out: Vec<u8>,
     out_at: u64,
     next: PageId,
+    /// What is being made durable, and where it ends.
+    syncing: Option<JoinHandle<io::Result<()>>>,
+    synced: u64,
     /// Values of the top level: a bucket's header, and its page when it is inline.
     buckets: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -96,7 +103,16 @@ impl<S: Storage> BulkWriter<S> {
         }
         let out_at = 2 * page_size as u64;
         let out = Vec::with_capacity(WRITE_LEN + LEAF_LEN);
-        Ok(BulkWriter { storage, page_size, out, out_at, next: PageId(2), buckets: BTreeMap::new() })
+        Ok(BulkWriter {
+            storage,
+            page_size,
+            out,
+            out_at,
+            next: PageId(2),
+            syncing: None,
+            synced: 0,
+            buckets: BTreeMap::new(),
+        })
     }
 
     /// Begins a bucket of the top level. Buckets may come in any order.
@@ -136,6 +152,7 @@ impl<S: Storage> BulkWriter<S> {
             let written = self.storage.write_all_at(&page, slot * self.page_size as u64);
             written.map_err(Error::io("writing a meta"))?;
         }
+        self.join_sync()?;
         self.storage.sync().map_err(Error::io("syncing the file"))?;
         Ok(self.storage)
     }
@@ -192,7 +209,20 @@ impl<S: Storage> BulkWriter<S> {
             self.out_at += self.out.len() as u64;
             self.out.clear();
         }
+        let is_idle = self.syncing.as_ref().is_none_or(JoinHandle::is_finished);
+        if is_idle && self.out_at - self.synced >= SYNC_LEN {
+            self.join_sync()?;
+            self.synced = self.out_at;
+            self.syncing = self.storage.sync_ahead();
+        }
         Ok(())
+    }
+
+    /// Waits for what is being made durable. The system tells of a failure only once, so it must be heard.
+    fn join_sync(&mut self) -> Result<(), Error> {
+        let Some(syncing) = self.syncing.take() else { return Ok(()) };
+        let synced = syncing.join().unwrap_or_else(|_| Err(io::Error::other("the thread that synced panicked")));
+        synced.map_err(Error::io("syncing the file"))
     }
 }
 

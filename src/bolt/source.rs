@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::thread::{self, JoinHandle};
 
 /// Bytes that can be read at an offset without moving a shared cursor.
 pub trait ReadAt {
@@ -37,6 +38,12 @@ pub trait Storage: ReadAt {
 
     /// Makes what was written durable (fdatasync).
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Begins to make durable what was written so far, while more is written: so the disk has less to do at the end. The
+    /// handle gives how it went; none where there is nothing to begin.
+    fn sync_ahead(&self) -> Option<JoinHandle<io::Result<()>>> {
+        None
+    }
 }
 
 impl ReadAt for File {
@@ -60,6 +67,11 @@ impl Storage for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn sync_ahead(&self) -> Option<JoinHandle<io::Result<()>>> {
+        let file = self.try_clone().ok()?;
+        thread::Builder::new().spawn(move || file.sync_data()).ok()
     }
 }
 
