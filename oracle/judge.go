@@ -125,7 +125,8 @@ func (w *judgeWorker) judge(ctx context.Context, dir string) (judgement, error) 
 			err = json.Unmarshal(line, &verdict)
 		}
 		if err == nil && (verdict.OK || verdict.Error != "") {
-			if !timer.Stop() {
+			// A goroutine that goes on with what failed must not end the child in the middle of the next folder.
+			if !timer.Stop() || !verdict.OK {
 				w.stop()
 			}
 			return verdict, nil

@@ -495,6 +495,18 @@ fn each_pair(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<O
     }
 }
 
+/// The names of raft-boltdb's two buckets, which it makes in either file, where they stand for something else.
+/// (raft-boltdb bolt_store.go initialize)
+fn no_buckets(reader: &Reader<Source>) -> Vec<Finding> {
+    let is_none = |name: &&[u8]| matches!(reader.bucket(name), Err(bolt::Error::Incompatible { .. }));
+    let finding = |name: &[u8]| {
+        let name = String::from_utf8_lossy(name);
+        let message = format!("the key {name:?} is no bucket: raft-boltdb refuses to open the file");
+        Finding::new("RAFT-017", Severity::Error, message)
+    };
+    [LOGS_BUCKET, CONF_BUCKET].iter().filter(|name| is_none(name)).map(|name| finding(name)).collect()
+}
+
 fn no_bucket(name: &[u8]) -> Finding {
     let name = String::from_utf8_lossy(name);
     let message = format!("a bolt file without the bucket {name:?}: op-conductor would take it for empty");
@@ -551,6 +563,9 @@ fn read_store<T: Default>(
         };
         (store.page_size, store.txid) = (reader.metas().page_size, reader.meta().txid);
         (store.page_count, store.free_pages) = (reader.meta().high_water.0, reader.free_page_count());
+        if depth == Depth::Structure {
+            findings.extend(no_buckets(&reader));
+        }
         let mut check = None;
         let mut walk = |bucket: &[u8], each: Pair<'_>| match depth {
             Depth::Content => each_pair(&reader, bucket, each),

@@ -2,7 +2,7 @@
 //!
 //! Go is the oracle's `judge`: bbolt 1.4.3's check, raft-boltdb's reads, a start of raft, a few writes, and the check
 //! again, each on a copy, in a child process. DIFFERENTIAL_COUNT and DIFFERENTIAL_SEED in the environment run more, or
-//! others; docs/DIFFERENTIAL.md has the table of a long run and says what it means.
+//! others; DIFFERENTIAL_ONLY=N makes one, judges it and leaves it; docs/DIFFERENTIAL.md has the table of a long run and says what it means.
 #![cfg(feature = "gate")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking, and prints")]
 
@@ -250,22 +250,19 @@ const MUTATIONS: &[Mutation] = &[
     ("an element", |it, random| {
         let at = it.some_page_of(PageKind::Leaf, random) + 16;
         let bytes = it.log();
-        let count = usize::from(u16::from_le_bytes(bytes[at - 6..at - 4].try_into().unwrap())).max(1);
-        let at = at + 16 * random.index(count) + 4 * random.index(4);
+        let at = at + 16 * random.index(count_at(bytes, at)) + 4 * random.index(4);
         set_u32(bytes, at, random);
     }),
     ("a branch's element", |it, random| {
         let at = it.some_page_of(PageKind::Branch, random) + 16;
         let bytes = it.log();
-        let count = usize::from(u16::from_le_bytes(bytes[at - 6..at - 4].try_into().unwrap())).max(1);
-        let at = at + 16 * random.index(count) + 4 * random.index(2);
+        let at = at + 16 * random.index(count_at(bytes, at)) + 4 * random.index(2);
         set_u32(bytes, at, random);
     }),
     ("a branch's child", |it, random| {
         let (at, page) = (it.some_page_of(PageKind::Branch, random) + 16, it.some_page(random) / it.page_size);
         let bytes = it.log();
-        let count = usize::from(u16::from_le_bytes(bytes[at - 6..at - 4].try_into().unwrap())).max(1);
-        let at = at + 16 * random.index(count) + 8;
+        let at = at + 16 * random.index(count_at(bytes, at)) + 8;
         bytes[at..at + 8].copy_from_slice(&(page as u64).to_le_bytes());
     }),
     ("a page's header", |it, random| {
@@ -285,7 +282,7 @@ const MUTATIONS: &[Mutation] = &[
         let bytes = it.log();
         let mut header = PageHeader::decode(&bytes[at..]).unwrap();
         let count = usize::from(header.count);
-        let slot = at + 16 + 8 * random.index(count.max(1));
+        let slot = at + 16 + 8 * random.index(count.clamp(1, 100));
         match random.below(5) {
             0 => header.count = header.count.saturating_sub(1),
             1 => header.count += 1,
@@ -397,6 +394,11 @@ fn odd(number: u64, random: &mut SplitMix) -> u64 {
         5 => random.below(100),
         _ => number.wrapping_mul(2),
     }
+}
+
+/// Elements of the page whose table begins at `at`; what is no such page has a few all the same.
+fn count_at(bytes: &[u8], at: usize) -> usize {
+    usize::from(u16::from_le_bytes(bytes[at - 6..at - 4].try_into().unwrap())).clamp(1, 60)
 }
 
 fn set_u32(bytes: &mut [u8], at: usize, random: &mut SplitMix) {
@@ -522,11 +524,8 @@ impl Drop for Judge {
 
 /// Ids of the errors that we find.
 fn errors(folder: &Path) -> Vec<&'static str> {
-    let report = match verify(folder, None, &()) {
-        Ok(report) => report,
-        // Nothing is left that could be a node's state.
-        Err(_) => return vec!["no state"],
-    };
+    // Without one, nothing is left that could be a node's state.
+    let Ok(report) = verify(folder, None, &()) else { return vec!["no state"] };
     let mut ids: Vec<_> = report
         .findings
         .iter()
@@ -608,6 +607,15 @@ impl Table {
     }
 }
 
+/// Folder `number` as it is changed, and what that is.
+fn changed(folders: &[Folder], number: u64, seed: u64) -> (&'static str, Folder) {
+    let mut random = SplitMix(seed.wrapping_mul(0x1_0000_0001).wrapping_add(number * 7919));
+    let (class, mutate) = MUTATIONS[usize::try_from(number).unwrap() % MUTATIONS.len()];
+    let mut folder = folders[random.index(folders.len())].clone();
+    mutate(&mut folder, &mut random);
+    (class, folder)
+}
+
 /// Every `step`th mutation from `first` on.
 fn run(folders: &[Folder], first: u64, step: u64, count: u64, seed: u64) -> Table {
     let dir = tempfile::tempdir().unwrap();
@@ -615,10 +623,7 @@ fn run(folders: &[Folder], first: u64, step: u64, count: u64, seed: u64) -> Tabl
     let mut judge = Judge::new();
     let mut table = Table::default();
     for number in (first..count).step_by(usize::try_from(step).unwrap()) {
-        let mut random = SplitMix(seed.wrapping_mul(0x1_0000_0001).wrapping_add(number * 7919));
-        let (class, mutate) = MUTATIONS[usize::try_from(number).unwrap() % MUTATIONS.len()];
-        let mut folder = folders[random.index(folders.len())].clone();
-        mutate(&mut folder, &mut random);
+        let (class, folder) = changed(folders, number, seed);
         folder.write(&path);
         let what = format!("{number} ({class}, {})", folder.name);
         table.add(class, &what, &errors(&path), judge.fails(&path));
@@ -638,6 +643,12 @@ fn nothing_that_makes_go_fail_passes() {
         let path = dir.path().join(folder.name).join("a");
         folder.write(&path);
         assert_eq!((errors(&path), judge.fails(&path)), (vec![], None), "{} is sound", folder.name);
+    }
+    if let Ok(only) = std::env::var("DIFFERENTIAL_ONLY") {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("differential-{only}/a"));
+        let (class, folder) = changed(&folders, only.parse().unwrap(), seed);
+        folder.write(&path);
+        panic!("{} ({class}, {}): {:?}, {:?}", path.display(), folder.name, errors(&path), judge.fails(&path));
     }
     let threads = 2;
     let table = std::thread::scope(|scope| {

@@ -183,6 +183,14 @@ const CASES: &[Case] = &[
         it.rewrite(LOG_FILE, LOGS_BUCKET, &[pair]);
     }),
     ("RAFT-016", &[], |it| it.stable("a", CURRENT_TERM, b"7")),
+    ("RAFT-017", &[], |it| {
+        // The flags of the last element of the top level, which is `logs`.
+        let path = it.node("a").join(LOG_FILE);
+        let mut bytes = fs::read(&path).unwrap();
+        let root = usize::try_from(op_conductor_init::bolt::Reader::open(bytes.as_slice()).unwrap().meta().root.root.0);
+        bytes[root.unwrap() * 4096 + 16 + 16] = 0;
+        fs::write(path, bytes).unwrap();
+    }),
     ("SNAP-001", &[], |it| fs::create_dir_all(it.node("a").join("snapshots/1-1-1")).unwrap()),
     ("SNAP-002", &[], |it| fs::remove_file(it.snapshot(same, V3).join("state.bin")).unwrap()),
     ("SNAP-003", &[], |it| drop(it.snapshot(same, &changed(V3, 600, b"\xff\xff")))),
@@ -303,7 +311,7 @@ fn each_finding_happens() {
 #[test]
 fn the_page_has_all_findings_and_no_others() {
     let here = CASES.iter().map(|(id, ..)| (*id).to_owned());
-    let elsewhere = (1..=25).map(|number| format!("BOLT-{number:03}")).chain(["NODE-006".to_owned()]);
+    let elsewhere = (1..=27).map(|number| format!("BOLT-{number:03}")).chain(["NODE-006".to_owned()]);
     let made: BTreeSet<String> = here.chain(elsewhere).collect();
     let explained: BTreeSet<String> = explain::all().iter().map(|explanation| explanation.id.to_owned()).collect();
     assert_eq!(made, explained);

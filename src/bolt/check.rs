@@ -5,7 +5,7 @@
 //! a bit a page and a page a level.
 
 use super::element::{BUCKET_FLAG, Extent as ElementExtent, Leaf};
-use super::error::{Error, PageError};
+use super::error::{Error, MetaError, PageError};
 use super::freelist::{decode_ids, ids_extent};
 use super::layout::{BUCKET_HEADER_LEN, MAX_DEPTH, MAX_KEY_LEN, PAGE_HEADER_LEN, PageId, TxId, to_usize};
 use super::page::{PageHeader, PageKind};
@@ -15,6 +15,8 @@ use super::read::{Metas, Reader, split_bucket};
 use super::run::{Extent, Run};
 use super::source::ReadAt;
 
+/// A number above this one leaves no room for the transactions to come.
+const LAST_TXID: u64 = u64::MAX - (1 << 32);
 /// So many problems are kept; more are only counted.
 const MOST: usize = 200;
 
@@ -177,7 +179,9 @@ impl<R: ReadAt> Walk<'_, '_, R> {
         for slot in 0..2 {
             let page = PageId(slot as u64);
             self.reached.insert(page);
-            if let Err(error) = metas.slots[slot] {
+            if let (Err(MetaError::PageSize { found }), 0) = (metas.slots[slot], slot) {
+                self.add(page, ProblemKind::MetaPageSize { found });
+            } else if let Err(error) = metas.slots[slot] {
                 let kind = if is_older(&metas, slot) {
                     ProblemKind::OlderMeta { slot, error }
                 } else {
@@ -192,6 +196,10 @@ impl<R: ReadAt> Walk<'_, '_, R> {
             if header.id != page || header.kind() != Some(PageKind::Meta) {
                 self.add(page, ProblemKind::MetaHeader { slot, id: header.id, flags: header.flags });
             }
+        }
+        let txid = metas.live().txid;
+        if txid.0 > LAST_TXID {
+            self.add(PageId(metas.live as u64), ProblemKind::LastTxId { txid });
         }
         let geometry = self.reader.geometry();
         let (needed, file_len) = (geometry.offset(geometry.high_water), geometry.file_len);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::error::{MetaError, PageError};
-use super::layout::{MAX_DEPTH, MAX_KEY_LEN, PageId, TxId};
+use super::layout::{MAX_DEPTH, MAX_KEY_LEN, MAX_PAGE_SIZE, MIN_PAGE_SIZE, PageId, TxId};
 
 /// One thing that is wrong with a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,20 @@ pub enum ProblemKind {
         slot: usize,
         /// Why.
         error: MetaError,
+    },
+    /// Meta 0 has a page size that bbolt takes without a look at it: its checksum is right.
+    #[error(
+        "meta page 0 says that pages have {found} bytes, expected a power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}: its checksum is right, so bbolt looks for all pages in the wrong places"
+    )]
+    MetaPageSize {
+        /// What it says.
+        found: u32,
+    },
+    /// No transaction can follow.
+    #[error("the last transaction has the number {txid}: the next ones would begin at 0 again, and be lost")]
+    LastTxId {
+        /// The number.
+        txid: TxId,
     },
     /// The header before a meta is wrong.
     #[error("the header of meta page {slot} says page {id}, flags {flags:#06x}: bbolt >= 1.3.7 panics on it")]
@@ -210,6 +224,8 @@ impl ProblemKind {
             ProblemKind::Bucket { .. } => "BOLT-023",
             ProblemKind::InlineBucketInside { .. } => "BOLT-024",
             ProblemKind::Inline { inner, .. } => inner.id(),
+            ProblemKind::MetaPageSize { .. } => "BOLT-026",
+            ProblemKind::LastTxId { .. } => "BOLT-027",
         }
     }
 
@@ -219,6 +235,8 @@ impl ProblemKind {
             ProblemKind::Empty
             | ProblemKind::NewerMeta { .. }
             | ProblemKind::OlderMeta { .. }
+            | ProblemKind::MetaPageSize { .. }
+            | ProblemKind::LastTxId { .. }
             | ProblemKind::MetaHeader { .. } => return None,
             ProblemKind::NoMeta { .. } => "op-conductor can't open it and does not start",
             ProblemKind::Truncated { .. } => "op-conductor crashes when it reads what is missing",

@@ -23,6 +23,7 @@ const SOURCES: &[Source] = sources![
     "go.sum",
     "guard.go",
     "hammer.go",
+    "judge.go",
     "main.go",
     "node.go",
     "node_events.go",

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 pub use check::{StateFile, check};
 
@@ -89,9 +90,10 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
     }
     let path: PathBuf = folder.join(META_FILE);
     let file = open_file(&path).map_err(|error| format!("meta.json: {error}"))?;
-    let mut text = String::new();
-    file.take(MAX_META_LEN).read_to_string(&mut text).map_err(|error| format!("meta.json: {error}"))?;
-    let meta: GoMeta = serde_json::from_str(&text).map_err(|error| format!("meta.json: {error}"))?;
+    let mut text = Vec::new();
+    file.take(MAX_META_LEN).read_to_end(&mut text).map_err(|error| format!("meta.json: {error}"))?;
+    // Go reads bytes that are no UTF-8 as U+FFFD.
+    let meta = GoMeta::parse(&String::from_utf8_lossy(&text)).map_err(|error| format!("meta.json: {error}"))?;
     if meta.version > 1 {
         return Err(format!("meta.json: expected version 0 or 1, found {}", meta.version));
     }
@@ -115,26 +117,49 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
     })
 }
 
-/// raft's fileSnapshotMeta, as encoding/json writes it.
+/// raft's fileSnapshotMeta, as encoding/json reads it: a key in any case, null for what isn't said, nothing required.
+/// Keys are in lower case here.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct GoMeta {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     version: i64,
-    #[serde(rename = "ID")]
+    #[serde(default, deserialize_with = "or_null")]
     id: String,
+    #[serde(default, deserialize_with = "or_null")]
     index: u64,
+    #[serde(default, deserialize_with = "or_null")]
     term: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     configuration: GoConfiguration,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null", rename = "configurationindex")]
     configuration_index: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     size: u64,
-    #[serde(default, rename = "CRC", deserialize_with = "bytes")]
+    #[serde(default, deserialize_with = "bytes")]
     crc: Vec<u8>,
     #[serde(default, deserialize_with = "bytes")]
     peers: Vec<u8>,
+}
+
+impl GoMeta {
+    fn parse(text: &str) -> serde_json::Result<GoMeta> {
+        serde_json::from_value(with_lower_keys(serde_json::from_str(text)?))
+    }
+}
+
+/// The same value; of keys that differ in case alone the last counts.
+fn with_lower_keys(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            map.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), with_lower_keys(value))).collect()
+        }
+        Value::Array(list) => list.into_iter().map(with_lower_keys).collect(),
+        other => other,
+    }
+}
+
+fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Go's []byte in JSON: base64, or null.
@@ -144,17 +169,17 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase")]
 struct GoConfiguration {
     servers: Option<Vec<GoServer>>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct GoServer {
+    #[serde(default, deserialize_with = "or_null")]
     suffrage: u8,
-    #[serde(rename = "ID")]
+    #[serde(default, deserialize_with = "or_null")]
     id: String,
+    #[serde(default, deserialize_with = "or_null")]
     address: String,
 }
 
@@ -187,6 +212,16 @@ mod tests {
         assert_eq!(ignored, ["3-78-1.tmp", "3-79-1", "3-80-1"]);
         assert_eq!(found.listed[0].configuration.servers[0].address, "address-0");
         assert_eq!((found.listed[0].size, found.listed[0].configuration_index), (9, Index(2)));
+    }
+
+    #[test]
+    fn a_meta_is_read_as_leniently_as_go_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lenient = GO_META.replace("Index\":77", "iNDEX\":77").replace("\"Size\":9", "\"Size\":null,\"New\":{}");
+        add(folder.path(), "3-77-1", &lenient);
+        let found = list(folder.path()).unwrap();
+        let [meta] = found.listed.as_slice() else { panic!("{found:?}") };
+        assert_eq!((meta.index, meta.configuration_index, meta.size), (Index(77), Index(2), 0));
     }
 
     #[test]
