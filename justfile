@@ -48,3 +48,12 @@ bench-compare *ARGS:
 # Build the Go oracle (all versions, or as in `just oracle 1.7.3`).
 oracle *ARGS:
     oracle/build.sh {{ARGS}}
+
+# Fuzz a target for so many seconds, as in `just fuzz bolt_check 60` (needs nightly Rust and cargo-fuzz).
+fuzz TARGET SECONDS:
+    cargo +nightly fuzz run --sanitizer none {{TARGET}} -- -max_total_time={{SECONDS}} -max_len=65536 -timeout=10 -rss_limit_mb=512
+
+# Let Go and verify judge N changed folders, and print the table (20,000 take about five minutes).
+differential N:
+    test -x oracle/bin/oracle-raft-1.8.0 || oracle/build.sh 1.8.0
+    DIFFERENTIAL_COUNT={{N}} cargo test --features gate --test differential -- --nocapture

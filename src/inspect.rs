@@ -509,8 +509,10 @@ fn no_buckets(reader: &Reader<Source>) -> Vec<Finding> {
 
 fn no_bucket(name: &[u8]) -> Finding {
     let name = String::from_utf8_lossy(name);
-    let message = format!("a bolt file without the bucket {name:?}: op-conductor would take it for empty");
-    Finding::new(NO_BUCKET, Severity::Warning, message).hint("is this file the store of another program?")
+    let message = format!(
+        "a bolt file without the bucket {name:?}: op-conductor would take it for empty, and the node forgets what it knew"
+    );
+    Finding::new(NO_BUCKET, Severity::Error, message).hint("is this file the store of another program?")
 }
 
 fn walk(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt::Error> {

@@ -124,8 +124,8 @@ pub fn decode_configuration(bytes: &[u8]) -> Result<Configuration, Error> {
     let fail = |reason| Error::Configuration { reason };
     let raw = RawConfiguration::decode(bytes).map_err(fail)?;
     let server = |raw: lenient::RawServer| {
-        let known = u8::try_from(raw.suffrage).ok().and_then(Suffrage::from_byte);
-        let suffrage = known.ok_or_else(|| fail(format!("suffrage {} is unknown", raw.suffrage)))?;
+        let byte = u8::try_from(raw.suffrage).map_err(|_| fail(format!("suffrage {} is unknown", raw.suffrage)))?;
+        let suffrage = Suffrage::from_byte(byte);
         Ok(Server { suffrage, id: raw.id, address: raw.address })
     };
     Ok(Configuration { servers: raw.servers.into_iter().map(server).collect::<Result<_, _>>()? })

@@ -15,6 +15,9 @@ pub enum Suffrage {
     Nonvoter,
     /// Legacy: becomes a voter once it has caught up; counts as a nonvoter.
     Staging,
+    /// A number that raft doesn't have: it reads it and counts it as a nonvoter.
+    #[serde(untagged)]
+    Unknown(u8),
 }
 
 impl Suffrage {
@@ -24,16 +27,17 @@ impl Suffrage {
             Suffrage::Voter => 0,
             Suffrage::Nonvoter => 1,
             Suffrage::Staging => 2,
+            Suffrage::Unknown(byte) => byte,
         }
     }
 
     /// The suffrage with this number.
-    pub const fn from_byte(byte: u8) -> Option<Suffrage> {
+    pub const fn from_byte(byte: u8) -> Suffrage {
         match byte {
-            0 => Some(Suffrage::Voter),
-            1 => Some(Suffrage::Nonvoter),
-            2 => Some(Suffrage::Staging),
-            _ => None,
+            0 => Suffrage::Voter,
+            1 => Suffrage::Nonvoter,
+            2 => Suffrage::Staging,
+            byte => Suffrage::Unknown(byte),
         }
     }
 }
@@ -44,6 +48,7 @@ impl fmt::Display for Suffrage {
             Suffrage::Voter => "Voter",
             Suffrage::Nonvoter => "Nonvoter",
             Suffrage::Staging => "Staging",
+            Suffrage::Unknown(byte) => return write!(f, "suffrage {byte}"),
         })
     }
 }
@@ -96,13 +101,25 @@ pub enum ConfigurationError {
     /// Nobody could ever lead.
     #[error("no voter")]
     NoVoter,
+    /// What raft reads all the same, and takes for a nonvoter.
+    #[error("suffrage {suffrage} of {id:?}: expected 0, 1 or 2")]
+    UnknownSuffrage {
+        /// The member's id.
+        id: String,
+        /// The number.
+        suffrage: u8,
+    },
 }
 
 impl Configuration {
-    /// Checks it as raft does before it accepts one: ids and addresses present and unique, at least one voter.
+    /// Checks it as raft does before it accepts one: ids and addresses present and unique, at least one voter; and that
+    /// each suffrage is one that raft writes.
     pub fn check(&self) -> Result<(), ConfigurationError> {
         let (mut ids, mut addresses) = (HashSet::new(), HashSet::new());
-        for Server { id, address, .. } in &self.servers {
+        for Server { id, address, suffrage } in &self.servers {
+            if let Suffrage::Unknown(suffrage) = *suffrage {
+                return Err(ConfigurationError::UnknownSuffrage { id: id.clone(), suffrage });
+            }
             if id.is_empty() {
                 return Err(ConfigurationError::EmptyId { address: address.clone() });
             }

@@ -132,9 +132,10 @@ impl JsonServer {
         let suffrage = match self.suffrage {
             None if self.non_voter => Suffrage::Nonvoter,
             None => Suffrage::Voter,
-            Some(JsonSuffrage::Number(number)) => {
-                Suffrage::from_byte(number).ok_or_else(|| unknown(number.to_string()))?
-            }
+            Some(JsonSuffrage::Number(number)) => match Suffrage::from_byte(number) {
+                Suffrage::Unknown(_) => return Err(unknown(number.to_string())),
+                known => known,
+            },
             Some(JsonSuffrage::Word(word)) => match word.to_ascii_lowercase().as_str() {
                 "voter" => Suffrage::Voter,
                 "nonvoter" => Suffrage::Nonvoter,

@@ -54,6 +54,10 @@ impl<'de, T: Fields<'de>> Visitor<'de> for FieldsVisitor<T> {
         let mut value = T::default();
         while let Some(Bytes(name)) = map.next_key::<Bytes<'de>>()? {
             let name = name.unwrap_or_default();
+            // It looks at a name's first byte before it asks for the length, and gives up.
+            if name.is_empty() {
+                return Err(A::Error::custom("a key without a name: go-msgpack fails on it"));
+            }
             match T::NAMES.iter().position(|known| known.as_bytes() == name.as_ref()) {
                 Some(field) => value.map_value(field, &mut map)?,
                 None => map.next_value::<IgnoredAny>().map(|_| ())?,

@@ -98,9 +98,8 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
         return Err(format!("meta.json: expected version 0 or 1, found {}", meta.version));
     }
     let server = |server: GoServer| {
-        let suffrage = Suffrage::from_byte(server.suffrage)
-            .ok_or_else(|| format!("meta.json: suffrage {} is unknown", server.suffrage))?;
-        Ok(Server { suffrage, id: server.id, address: server.address })
+        let suffrage = Suffrage::from_byte(server.suffrage);
+        Server { suffrage, id: server.id, address: server.address }
     };
     let servers = meta.configuration.servers.unwrap_or_default();
     Ok(SnapshotMeta {
@@ -108,7 +107,7 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
         id: meta.id,
         index: Index(meta.index),
         term: Term(meta.term),
-        configuration: Configuration { servers: servers.into_iter().map(server).collect::<Result<_, String>>()? },
+        configuration: Configuration { servers: servers.into_iter().map(server).collect() },
         configuration_index: Index(meta.configuration_index),
         size: meta.size,
         crc: meta.crc,
