@@ -57,6 +57,11 @@ impl Staging {
         self.root.disk.create_new(&path)
     }
 
+    /// Where a path of the output folder is staged: what is there may be read until the commit.
+    pub fn staged(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.stage.join("new").join(path)
+    }
+
     /// Gives a staged file exactly this mode, and the owner of all that is staged.
     pub fn set_mode(&mut self, path: impl AsRef<Path>, mode: u32) -> Result<(), Error> {
         let path = self.enter(path.as_ref())?;
@@ -147,7 +152,7 @@ impl Drop for Staging {
 }
 
 /// Syncs all files and folders below `folder`, and that itself, inner ones first.
-fn sync_tree(disk: &mut Disk, folder: &Path) -> Result<(), Error> {
+pub(super) fn sync_tree(disk: &mut Disk, folder: &Path) -> Result<(), Error> {
     let fail = |source| Error::Io { doing: "reading", path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(fail)? {
         let entry = entry.map_err(fail)?;
