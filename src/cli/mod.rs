@@ -1,5 +1,7 @@
 //! The command line: one file a verb, each with its options, its help and a short run.
 
+mod backup;
+mod backups;
 mod compact;
 mod explain;
 mod extras;
@@ -69,6 +71,8 @@ enum Verb {
     Pages(pages::Pages),
     Snapshot(snapshot::SnapshotCommand),
     Compact(compact::Options),
+    Backup(backup::Options),
+    Backups(backups::Backups),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
     /// Boot a cluster's state on real op-conductor or raft, in containers
@@ -125,6 +129,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Pages(pages) => pages.run(),
             Verb::Snapshot(snapshot) => snapshot.run(),
             Verb::Compact(compact) => compact.run(),
+            Verb::Backup(backup) => backup.run(),
+            Verb::Backups(backups) => backups.run(),
             Verb::Completions(completions) => completions.run(command()),
             Verb::Man(man) => man.run(command()),
             #[cfg(feature = "gate")]
