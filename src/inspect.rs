@@ -169,7 +169,7 @@ pub fn state_folders(path: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Whether a server's state is there. A folder that we may not look into could be a server's: that is an error.
-fn has_state(path: &Path) -> Result<bool, Error> {
+pub(crate) fn has_state(path: &Path) -> Result<bool, Error> {
     for path in [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR].map(|name| path.join(name)) {
         match path.metadata() {
             Ok(_) => return Ok(true),

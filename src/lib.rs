@@ -32,6 +32,7 @@ pub mod payload;
 pub mod progress;
 pub mod raft;
 pub mod report;
+pub mod restore;
 pub mod scratch;
 pub mod state_dir;
 pub mod transfer;

@@ -16,6 +16,7 @@ mod junit;
 mod log;
 mod pages;
 mod progress;
+mod restore;
 mod snapshot;
 mod text;
 mod values;
@@ -73,6 +74,7 @@ enum Verb {
     Compact(compact::Options),
     Backup(backup::Options),
     Backups(backups::Backups),
+    Restore(Box<restore::Options>),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
     /// Boot a cluster's state on real op-conductor or raft, in containers
@@ -131,6 +133,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Compact(compact) => compact.run(),
             Verb::Backup(backup) => backup.run(),
             Verb::Backups(backups) => backups.run(),
+            Verb::Restore(restore) => restore.run(),
             Verb::Completions(completions) => completions.run(command()),
             Verb::Man(man) => man.run(command()),
             #[cfg(feature = "gate")]

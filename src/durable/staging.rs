@@ -79,6 +79,16 @@ impl Staging {
         self.root.disk.set_mode(&path, like.mode() & 0o7777)
     }
 
+    /// Gives a staged file or folder this mode, and the owner of all that is staged, or else `owner`.
+    pub fn give(&mut self, path: impl AsRef<Path>, mode: u32, owner: Option<Owner>) -> Result<(), Error> {
+        let path = self.enter(path.as_ref())?;
+        let ours =
+            fs::metadata(&path).map_err(|source| Error::Io { doing: "looking at", path: path.clone(), source })?;
+        let owner = self.root.owner.or(owner).filter(|owner| (owner.uid, owner.gid) != (ours.uid(), ours.gid()));
+        self.root.disk.set_owner(&path, owner)?;
+        self.root.disk.set_mode(&path, mode)
+    }
+
     /// Makes everything durable, decides, and swaps the entries in. Returns where the entries from before are, if there
     /// were any.
     pub fn commit(mut self) -> Result<Option<PathBuf>, Error> {
