@@ -86,6 +86,8 @@ pub enum Depth {
     /// What the node has.
     Content,
     /// And whether every page of both files is as it should be.
+    Pages,
+    /// And whether every payload has the hash it claims.
     Structure,
 }
 
@@ -102,7 +104,7 @@ pub struct Store {
     pub page_count: u64,
     /// Pages in the freelist; none when it could not be read.
     pub free_pages: Option<u64>,
-    /// What it consists of; only with [`Depth::Structure`].
+    /// What it consists of; not with [`Depth::Content`].
     pub pages: PageCounts,
 }
 
@@ -167,7 +169,7 @@ pub fn state_folders(path: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Whether a server's state is there. A folder that we may not look into could be a server's: that is an error.
-fn has_state(path: &Path) -> Result<bool, Error> {
+pub(crate) fn has_state(path: &Path) -> Result<bool, Error> {
     for path in [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR].map(|name| path.join(name)) {
         match path.metadata() {
             Ok(_) => return Ok(true),
@@ -179,7 +181,7 @@ fn has_state(path: &Path) -> Result<bool, Error> {
 }
 
 /// The name by which op-conductor finds the folder, even if the path ends in `.` or `..`.
-fn server_id(path: &Path) -> String {
+pub(crate) fn server_id(path: &Path) -> String {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     name(&absolute).or_else(|| name(&path.canonicalize().ok()?)).unwrap_or_default()
@@ -204,7 +206,7 @@ impl Node {
             Node { id, path, log_store, stable_store, log, stable, head, payload_versions, snapshots, findings };
         node.findings.extend(log_findings);
         node.findings.extend(stable_findings);
-        if depth == Depth::Structure {
+        if depth != Depth::Content {
             node.check_snapshots();
         }
         node.check();
@@ -419,7 +421,7 @@ fn read_in_chunks(path: &Path, depth: Depth, each: EachLog<'_>) -> Result<(Store
             read => read?,
         }
         let (content, mut findings) = log.finish();
-        if depth == Depth::Structure {
+        if depth != Depth::Content {
             let message = "the node commits faster than this file can be read at once: its entries were checked, its pages were not";
             findings.push(
                 Finding::new("NODE-006", Severity::Note, message)
@@ -571,7 +573,7 @@ fn read_store<T: Default>(
         let mut check = None;
         let mut walk = |bucket: &[u8], each: Pair<'_>| match depth {
             Depth::Content => each_pair(&reader, bucket, each),
-            Depth::Structure => {
+            Depth::Pages | Depth::Structure => {
                 let (checked, found) = reader.check_each(bucket, each)?;
                 check = Some(checked);
                 Ok((!found).then(|| no_bucket(bucket)))

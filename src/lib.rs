@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod backup;
 pub mod bolt;
 pub mod cluster;
 pub mod compact;
@@ -31,6 +32,7 @@ pub mod payload;
 pub mod progress;
 pub mod raft;
 pub mod report;
+pub mod restore;
 pub mod scratch;
 pub mod state_dir;
 pub mod transfer;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::durable::{self, Owner, Pending, Recovery, Root, flock_until};
+use crate::durable::{self, Kind, Owner, Pending, Recovery, Root, flock_until, try_flock};
 use crate::open::open_file;
 
 /// Name of the log store. (op-conductor consensus/raft.go NewRaftConsensus)
@@ -115,11 +115,26 @@ pub fn lock(dirs: &[StateDir], lock_timeout: Duration) -> Result<StateLock, Erro
             // A file in place of the folder has no stores, and what is no file is none.
             Err(error) if is_no_store(error.kind()) => continue,
             Err(error) => return Err(fail(error)),
-            Ok(file) if flock_until(&file, deadline).map_err(fail)? => files.push(file),
+            Ok(file) if flock_until(&file, Kind::Exclusive, deadline).map_err(fail)? => files.push(file),
             Ok(_) => return Err(Error::Locked { path, lock_timeout }),
         }
     }
     Ok(StateLock { _files: files })
+}
+
+/// Keeps a node from starting on the stores in `dir` while they are read; none when it runs. Waits for nobody.
+pub fn lock_shared(dir: &StateDir) -> Result<Option<StateLock>, Error> {
+    let mut files = Vec::new();
+    for path in [dir.log_path(), dir.stable_path()] {
+        let fail = |source| Error::Io { doing: "locking", path: path.clone(), source };
+        match open_file(&path) {
+            Err(error) if is_no_store(error.kind()) => continue,
+            Err(error) => return Err(fail(error)),
+            Ok(file) if try_flock(&file, Kind::Shared).map_err(fail)? => files.push(file),
+            Ok(_) => return Ok(None),
+        }
+    }
+    Ok(Some(StateLock { _files: files }))
 }
 
 fn is_no_store(kind: io::ErrorKind) -> bool {

@@ -1,5 +1,7 @@
 //! The command line: one file a verb, each with its options, its help and a short run.
 
+mod backup;
+mod backups;
 mod compact;
 mod explain;
 mod extras;
@@ -14,6 +16,7 @@ mod junit;
 mod log;
 mod pages;
 mod progress;
+mod restore;
 mod snapshot;
 mod text;
 mod values;
@@ -69,6 +72,9 @@ enum Verb {
     Pages(pages::Pages),
     Snapshot(snapshot::SnapshotCommand),
     Compact(compact::Options),
+    Backup(backup::Options),
+    Backups(backups::Backups),
+    Restore(Box<restore::Options>),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
     /// Boot a cluster's state on real op-conductor or raft, in containers
@@ -125,6 +131,9 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Pages(pages) => pages.run(),
             Verb::Snapshot(snapshot) => snapshot.run(),
             Verb::Compact(compact) => compact.run(),
+            Verb::Backup(backup) => backup.run(),
+            Verb::Backups(backups) => backups.run(),
+            Verb::Restore(restore) => restore.run(),
             Verb::Completions(completions) => completions.run(command()),
             Verb::Man(man) => man.run(command()),
             #[cfg(feature = "gate")]

@@ -214,7 +214,7 @@ fn row(node: &Node) -> Vec<String> {
     ]
 }
 
-fn finding_text(finding: &Finding) -> String {
+pub(super) fn finding_text(finding: &Finding) -> String {
     let times = if finding.count > 1 { format!(" ({} times)", finding.count) } else { String::new() };
     let head = format!("{}  {}  {}{times}", finding.severity, finding.id, finding.place);
     let mut text = head.trim_end().to_owned() + "\n";

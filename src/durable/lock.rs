@@ -11,13 +11,33 @@ use rustix::io::Errno;
 /// How often to ask again. (bbolt bolt_unix.go flockRetryTimeout)
 const POLL: Duration = Duration::from_millis(50);
 
-/// Takes the exclusive flock, asking at least once; says whether it was had before `deadline`.
-pub(crate) fn flock_until(file: &File, deadline: Instant) -> io::Result<bool> {
+/// Who else may hold a lock at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nobody.
+    Exclusive,
+    /// Others who only read.
+    Shared,
+}
+
+/// Takes the flock if it is free, and says so.
+pub(crate) fn try_flock(file: &File, kind: Kind) -> io::Result<bool> {
+    let operation = match kind {
+        Kind::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        Kind::Shared => FlockOperation::NonBlockingLockShared,
+    };
+    match flock(file, operation) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Takes the flock, asking at least once; says whether it was had before `deadline`.
+pub(crate) fn flock_until(file: &File, kind: Kind, deadline: Instant) -> io::Result<bool> {
     loop {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(true),
-            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+        if try_flock(file, kind)? {
+            return Ok(true);
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -22,10 +22,12 @@
 
 mod disk;
 mod error;
+mod fresh;
 mod journal;
 mod lock;
 mod staging;
 mod swap;
+mod syncer;
 #[cfg(test)]
 mod tests;
 
@@ -40,9 +42,11 @@ use swap::Swap;
 
 pub use disk::Owner;
 pub use error::Error;
+pub use fresh::Fresh;
 pub use journal::{Entry, Journal, Pending, pending};
-pub(crate) use lock::flock_until;
+pub(crate) use lock::{Kind, flock_until, try_flock};
 pub use staging::Staging;
+pub use syncer::Syncer;
 
 /// Mode of the folders that lead to the output folder, and of that itself, where they are made.
 const ROOT_MODE: u32 = 0o755;
@@ -159,6 +163,17 @@ fn remove_folders(disk: &mut Disk, created: &[PathBuf]) {
     }
 }
 
+/// Keeps other processes of this tool from replacing anything in the folder `path` while it is read. A lock on the folder
+/// itself: nothing is written.
+pub fn lock_shared(path: &Path, lock_timeout: Duration) -> Result<File, Error> {
+    let fail = |doing| move |source| Error::Io { doing, path: path.to_owned(), source };
+    let folder = File::open(path).map_err(fail("opening"))?;
+    match flock_until(&folder, Kind::Shared, Instant::now() + lock_timeout).map_err(fail("locking"))? {
+        true => Ok(folder),
+        false => Err(Error::Locked { path: path.to_owned(), lock_timeout }),
+    }
+}
+
 fn lock_folder(path: &Path, lock_timeout: Duration) -> Result<File, Error> {
     let deadline = Instant::now() + lock_timeout;
     let fail = |source| Error::Io { doing: "locking", path: path.to_owned(), source };
@@ -169,7 +184,7 @@ fn lock_folder(path: &Path, lock_timeout: Duration) -> Result<File, Error> {
         if !locked.is_dir() {
             return Err(Error::NotAFolder { path: path.to_owned() });
         }
-        if !flock_until(&folder, deadline).map_err(fail)? {
+        if !flock_until(&folder, Kind::Exclusive, deadline).map_err(fail)? {
             return Err(Error::Locked { path: path.to_owned(), lock_timeout });
         }
         // Who held it before may have made the folder, failed, and removed it again.

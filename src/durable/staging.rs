@@ -57,6 +57,11 @@ impl Staging {
         self.root.disk.create_new(&path)
     }
 
+    /// Where a path of the output folder is staged: what is there may be read until the commit.
+    pub fn staged(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.stage.join("new").join(path)
+    }
+
     /// Gives a staged file exactly this mode, and the owner of all that is staged.
     pub fn set_mode(&mut self, path: impl AsRef<Path>, mode: u32) -> Result<(), Error> {
         let path = self.enter(path.as_ref())?;
@@ -72,6 +77,16 @@ impl Staging {
             self.root.disk.set_owner(&path, Some(Owner { uid: like.uid(), gid: like.gid() }))?;
         }
         self.root.disk.set_mode(&path, like.mode() & 0o7777)
+    }
+
+    /// Gives a staged file or folder this mode, and the owner of all that is staged, or else `owner`.
+    pub fn give(&mut self, path: impl AsRef<Path>, mode: u32, owner: Option<Owner>) -> Result<(), Error> {
+        let path = self.enter(path.as_ref())?;
+        let ours =
+            fs::metadata(&path).map_err(|source| Error::Io { doing: "looking at", path: path.clone(), source })?;
+        let owner = self.root.owner.or(owner).filter(|owner| (owner.uid, owner.gid) != (ours.uid(), ours.gid()));
+        self.root.disk.set_owner(&path, owner)?;
+        self.root.disk.set_mode(&path, mode)
     }
 
     /// Makes everything durable, decides, and swaps the entries in. Returns where the entries from before are, if there
@@ -147,7 +162,7 @@ impl Drop for Staging {
 }
 
 /// Syncs all files and folders below `folder`, and that itself, inner ones first.
-fn sync_tree(disk: &mut Disk, folder: &Path) -> Result<(), Error> {
+pub(super) fn sync_tree(disk: &mut Disk, folder: &Path) -> Result<(), Error> {
     let fail = |source| Error::Io { doing: "reading", path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(fail)? {
         let entry = entry.map_err(fail)?;

@@ -69,6 +69,16 @@ impl Report {
 
 /// Verifies the server's folder `path`, or all servers' folders in it; with a release, whether that could live on it.
 pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) -> Result<Report, Error> {
+    verify_to(path, Depth::Structure, release, progress)
+}
+
+/// The same, no deeper than `depth`.
+pub fn verify_to(
+    path: &Path,
+    depth: Depth,
+    release: Option<Release>,
+    progress: &dyn Progress,
+) -> Result<Report, Error> {
     let mut contents = Contents::default();
     let mut nodes: Vec<Node> = Vec::new();
     let mut findings = Vec::new();
@@ -84,7 +94,7 @@ pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) ->
     for folder in &folders {
         let node = nodes.len();
         contents.begin(node, 0);
-        let read = Node::read(folder, Depth::Structure, &mut |log| match log {
+        let read = Node::read(folder, depth, &mut |log| match log {
             Some(log) => {
                 progress.advance(log.data.as_ref().map_or(0, |data| data.len() as u64));
                 if compares {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 pub use check::{StateFile, check};
@@ -116,6 +116,46 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
     })
 }
 
+/// Encodes a meta.json as Go does: one line, `<`, `>` and `&` escaped. (hashicorp/raft file_snapshot.go writeMeta)
+pub fn encode_meta(meta: &SnapshotMeta) -> Vec<u8> {
+    let server = |server: &Server| GoServer {
+        suffrage: server.suffrage.to_byte(),
+        id: server.id.clone(),
+        address: server.address.clone(),
+    };
+    let base64 = |bytes: &[u8]| (!bytes.is_empty()).then(|| BASE64_STANDARD.encode(bytes));
+    let go = GoMetaOut {
+        version: meta.version,
+        id: &meta.id,
+        index: meta.index.0,
+        term: meta.term.0,
+        peers: base64(&meta.peers),
+        configuration: GoConfiguration { servers: Some(meta.configuration.servers.iter().map(server).collect()) },
+        configuration_index: meta.configuration_index.0,
+        size: meta.size,
+        crc: base64(&meta.crc),
+    };
+    let text = serde_json::to_string(&go).expect("it has only strings and numbers");
+    let escaped = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    (escaped + "\n").into_bytes()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct GoMetaOut<'a> {
+    version: i64,
+    #[serde(rename = "ID")]
+    id: &'a str,
+    index: u64,
+    term: u64,
+    peers: Option<String>,
+    configuration: GoConfiguration,
+    configuration_index: u64,
+    size: u64,
+    #[serde(rename = "CRC")]
+    crc: Option<String>,
+}
+
 /// raft's fileSnapshotMeta, as encoding/json reads it: a key in any case, null for what isn't said, nothing required.
 /// Keys are in lower case here.
 #[derive(Deserialize)]
@@ -167,16 +207,18 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error
     BASE64_STANDARD.decode(text).map_err(serde::de::Error::custom)
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Serialize, Default)]
+#[serde(rename_all(serialize = "PascalCase"))]
 struct GoConfiguration {
     servers: Option<Vec<GoServer>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all(serialize = "PascalCase"))]
 struct GoServer {
     #[serde(default, deserialize_with = "or_null")]
     suffrage: u8,
-    #[serde(default, deserialize_with = "or_null")]
+    #[serde(default, deserialize_with = "or_null", rename(serialize = "ID"))]
     id: String,
     #[serde(default, deserialize_with = "or_null")]
     address: String,
@@ -221,6 +263,15 @@ mod tests {
         let found = list(folder.path()).unwrap();
         let [meta] = found.listed.as_slice() else { panic!("{found:?}") };
         assert_eq!((meta.index, meta.configuration_index, meta.size), (Index(77), Index(2), 0));
+    }
+
+    #[test]
+    fn a_meta_is_encoded_as_go_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = GO_META.replace("address-0", "a\\u003cb") + "\n";
+        add(folder.path(), "3-77-1795395401949", &text);
+        let listed = list(folder.path()).unwrap().listed;
+        assert_eq!(String::from_utf8(encode_meta(&listed[0])).unwrap(), text);
     }
 
     #[test]

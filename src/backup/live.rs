@@ -1,0 +1,221 @@
+//! A node that runs, copied without its lock.
+//!
+//! The log first, then the stable store, then the snapshots: raft raises its term before it appends an entry of that
+//! term, so the copied term is never behind the copied log; and a snapshot that is newer than the log is seen, because
+//! it lies behind the log's end. What doesn't fit together is copied again.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::collect::Making;
+use super::copy::{copy, hash};
+use super::error::Error;
+use crate::bolt::{self, BulkWriter, Reader};
+use crate::entries::{self, Entries, NEXT_COMMIT};
+use crate::open::open_file;
+use crate::raft::snapshot_store::{META_FILE, STATE_FILE, list};
+use crate::raft::{CONF_BUCKET, Index, LOGS_BUCKET};
+use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+
+/// So often a node is copied again that changed too much meanwhile.
+const TRIES: u32 = 10;
+/// The pause before that, which doubles each time, and its end.
+const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// So often a database is copied whole before its entries are read in chunks.
+const TRIES_OF_WHOLE: u32 = 3;
+/// A database above this length, in bytes, is tried once: its copy takes so long that the next try won't do better.
+const LONG: u64 = 64 << 20;
+/// So often the stable store is copied, which is short.
+const TRIES_OF_STABLE: u32 = 50;
+
+/// Why a copy doesn't do.
+enum Failed {
+    /// The node went on: copy again.
+    Moved(String),
+    For(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Failed {
+        Failed::For(error.into())
+    }
+}
+
+/// Copies a running node; gives the names of the databases that have other bytes.
+pub(super) fn node(making: &mut Making<'_>, id: &str, folder: &Path) -> Result<Vec<String>, Error> {
+    let mut pause = PAUSE;
+    let mut reason = String::new();
+    for _ in 0..TRIES {
+        match attempt(making, id, folder) {
+            Ok(rewritten) => return Ok(rewritten),
+            Err(Failed::For(error)) => return Err(error),
+            Err(Failed::Moved(why)) => reason = why,
+        }
+        making.forget(id)?;
+        std::thread::sleep(pause);
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+    Err(Error::Moving { path: folder.to_owned(), reason })
+}
+
+fn attempt(making: &mut Making<'_>, id: &str, folder: &Path) -> Result<Vec<String>, Failed> {
+    making.folder(folder, id)?;
+    let log = format!("{id}/{LOG_FILE}");
+    let mut rewritten = Vec::new();
+    if !whole(making, &folder.join(LOG_FILE), &log, TRIES_OF_WHOLE)? {
+        by_entries(making, &folder.join(LOG_FILE), &log)?;
+        rewritten.push(LOG_FILE.to_owned());
+    }
+    if !whole(making, &folder.join(STABLE_FILE), &format!("{id}/{STABLE_FILE}"), TRIES_OF_STABLE)? {
+        return Err(Failed::Moved(format!("{STABLE_FILE} changed {TRIES_OF_STABLE} times")));
+    }
+    let newest = snapshots(making, id, folder)?;
+    let last = last_index(&making.fresh.path().join(making.top).join(log))?;
+    match newest {
+        Some(newest) if last.is_none_or(|last| newest > last) => {
+            Err(Failed::Moved(format!("a snapshot of index {newest} came behind the log's end")))
+        }
+        _ => Ok(rewritten),
+    }
+}
+
+/// Copies a database with all its pages; false when the node committed meanwhile each time.
+fn whole(making: &mut Making<'_>, from: &Path, path: &str, tries: u32) -> Result<bool, Failed> {
+    let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
+    let fail = |source| Error::Bolt { path: from.to_owned(), source };
+    for attempt in 0..tries {
+        let mut file = match open_file(from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            file => file.map_err(reading)?,
+        };
+        let metadata = file.metadata().map_err(reading)?;
+        if attempt > 0 {
+            if metadata.len() > LONG {
+                return Ok(false);
+            }
+            // Right behind a commit is the best time.
+            open(&file).map_err(fail)?.map_or(Ok(()), |reader| reader.wait_for_commit(NEXT_COMMIT)).map_err(fail)?;
+        }
+        let handle = file.try_clone().map_err(reading)?;
+        let Some(reader) = open(&handle).map_err(fail)? else { continue };
+        let mut to = making.create(path, &metadata)?;
+        // A node that appends faster than we copy would be followed for ever.
+        let mut source = io::Read::take(&mut file, reader.file_len());
+        let copied = copy(&mut source, &mut to, making.progress).map_err(|error| making.failed(error, from, path))?;
+        if reader.is_current().map_err(fail)? {
+            making.done(to, path, &metadata, copied)?;
+            return Ok(true);
+        }
+        making.fresh.remove_file(making.top.join(path))?;
+    }
+    Ok(false)
+}
+
+/// A reader of what is committed; none while a meta is being written.
+fn open(file: &std::fs::File) -> Result<Option<Reader<&std::fs::File>>, bolt::Error> {
+    match Reader::open(file) {
+        Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => Ok(None),
+        reader => reader.map(Some),
+    }
+}
+
+/// Writes the entries of a log afresh, chunk by chunk: each is read within one committed state.
+fn by_entries(making: &mut Making<'_>, from: &Path, path: &str) -> Result<(), Failed> {
+    let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
+    let fail = |source| Error::Bolt { path: from.to_owned(), source };
+    let metadata = from.metadata().map_err(reading)?;
+    let (page_size, sequence, other) = crate::inspect::read_committed(from, |reader| {
+        let sequence = reader.bucket(LOGS_BUCKET)?.map_or(0, |bucket| bucket.header().sequence);
+        Ok((reader.metas().page_size, sequence, pairs(reader)?))
+    })?;
+    let mut writer = BulkWriter::new(making.create(path, &metadata)?, page_size).map_err(fail)?;
+    let mut bucket = writer.bucket(LOGS_BUCKET, sequence).map_err(fail)?;
+    let mut entries = Entries::open_file(from, Index(0))?;
+    let mut last: Option<Index> = None;
+    loop {
+        match entries.next_bytes() {
+            Ok(Some((index, bytes))) => {
+                // A snapshot let the node cut its log behind what was read.
+                if last.is_some_and(|last| last.0.checked_add(1) != Some(index.0)) {
+                    return Err(Failed::Moved(format!("the log was cut in front up to {index}")));
+                }
+                bucket.push(&index.to_key(), bytes).map_err(fail)?;
+                last = Some(index);
+            }
+            Ok(None) => break,
+            Err(error @ (entries::Error::Replaced { .. } | entries::Error::Moving { .. })) => {
+                return Err(Failed::Moved(error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bucket.finish().map_err(fail)?;
+    if let Some((sequence, pairs)) = other {
+        let mut bucket = writer.bucket(CONF_BUCKET, sequence).map_err(fail)?;
+        for (key, value) in pairs {
+            bucket.push(&key, &value).map_err(fail)?;
+        }
+        bucket.finish().map_err(fail)?;
+    }
+    let mut file = writer.finish().map_err(fail)?;
+    let written =
+        |source| Error::Io { doing: "reading", path: making.fresh.path().join(making.top).join(path), source };
+    io::Seek::rewind(&mut file).map_err(written)?;
+    let copied = hash(&mut file, &()).map_err(written)?;
+    Ok(making.done(file, path, &metadata, copied)?)
+}
+
+/// Keys and values.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The bucket that a log store has too, and keeps empty. (raft-boltdb v2/bolt_store.go initialize)
+fn pairs<R: bolt::ReadAt>(reader: &Reader<R>) -> Result<Option<(u64, Pairs)>, bolt::Error> {
+    let Some(bucket) = reader.bucket(CONF_BUCKET)? else { return Ok(None) };
+    let mut cursor = bucket.cursor();
+    let mut pairs = Vec::new();
+    while let Some(entry) = cursor.next()? {
+        pairs.push((entry.key.to_vec(), entry.value.to_vec()));
+    }
+    Ok(Some((bucket.header().sequence, pairs)))
+}
+
+/// Copies the finished snapshots; gives the last index that one covers. Unfinished ones are none yet.
+fn snapshots(making: &mut Making<'_>, id: &str, folder: &Path) -> Result<Option<Index>, Failed> {
+    let store = folder.join(SNAPSHOTS_DIR);
+    let to = format!("{id}/{SNAPSHOTS_DIR}");
+    if !store.is_dir() {
+        return Ok(None);
+    }
+    making.folder(&store, &to)?;
+    let listed = list(&store).map_err(|source| Error::Io { doing: "reading", path: store.clone(), source })?.listed;
+    for meta in &listed {
+        let (from, to) = (store.join(&meta.folder), format!("{to}/{}", meta.folder));
+        let copied = making.folder(&from, &to).and_then(|()| {
+            [META_FILE, STATE_FILE].iter().try_for_each(|file| making.file(&from.join(file), &format!("{to}/{file}")))
+        });
+        match copied {
+            // raft keeps one and removes the one before. (op-conductor consensus/raft.go NewFileSnapshotStore)
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Err(Failed::Moved(format!("the snapshot {} was removed", meta.folder)));
+            }
+            copied => copied?,
+        }
+    }
+    Ok(listed.iter().map(|meta| meta.index).max())
+}
+
+fn last_index(copy: &Path) -> Result<Option<Index>, Error> {
+    let file = match open_file(copy) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(|source| Error::Io { doing: "reading", path: copy.to_owned(), source })?,
+    };
+    let last = || {
+        let reader = Reader::open(&file)?;
+        let Some(bucket) = reader.bucket(LOGS_BUCKET)? else { return Ok(None) };
+        let last = bucket.cursor().last()?.and_then(|entry| Index::from_key(entry.key).ok());
+        Ok(last)
+    };
+    last().map_err(|source| Error::Bolt { path: copy.to_owned(), source })
+}

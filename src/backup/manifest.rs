@@ -1,0 +1,375 @@
+//! `manifest.json` and `SHA256SUMS`: what a backup consists of, and what its nodes are.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::path::{Component, Path};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::generate::CLUSTER_FILE;
+use crate::inspect::Node;
+use crate::raft::Server;
+
+/// Name of the manifest.
+pub const MANIFEST_FILE: &str = "manifest.json";
+/// Name of the list that `sha256sum -c` reads: all files, the manifest included.
+pub const SUMS_FILE: &str = "SHA256SUMS";
+const FORMAT_VERSION: u32 = 1;
+/// A manifest isn't read further: one of 10,000 nodes is shorter.
+pub(super) const MAX_LEN: u64 = 64 << 20;
+
+/// What a backup consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// 1; another number means other fields.
+    pub format_version: u32,
+    /// Version of the tool that made it.
+    pub tool_version: String,
+    /// When it was begun.
+    pub created: Timestamp,
+    /// The folder that was backed up.
+    pub source: String,
+    /// What that was.
+    pub layout: Layout,
+    /// The servers, by id.
+    pub nodes: Vec<NodeEntry>,
+    /// Folders, outer ones first.
+    pub folders: Vec<FolderEntry>,
+    /// Files, all but the manifest and the sums.
+    pub files: Vec<FileEntry>,
+}
+
+/// What was backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// One server's folder.
+    Node,
+    /// A folder of servers' folders.
+    Nodes,
+}
+
+/// One server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeEntry {
+    /// Its id, which is the name of its folder.
+    pub id: String,
+    /// Whether it ran while it was copied.
+    pub running: bool,
+    /// Databases with the same entries and other bytes: the node wrote too much for a copy of all pages.
+    pub rewritten: Vec<String>,
+    /// What it has.
+    pub info: NodeInfo,
+}
+
+/// What a server has, as `info` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// The highest term it has seen.
+    pub current_term: u64,
+    /// Its last vote.
+    pub vote: Option<Vote>,
+    /// First index of the log.
+    pub first_index: Option<u64>,
+    /// Last index of the log.
+    pub last_index: Option<u64>,
+    /// Term of the last entry, or of the snapshot behind which there is none.
+    pub last_term: u64,
+    /// Entries of the log.
+    pub entry_count: u64,
+    /// The highest unsafe head.
+    pub unsafe_head: Option<HeadInfo>,
+    /// The members that it acts by.
+    pub configuration: Option<ConfigurationInfo>,
+    /// Its snapshots, the newest first.
+    pub snapshots: Vec<SnapshotInfo>,
+}
+
+/// A vote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// In which term.
+    pub term: u64,
+    /// The candidate's address.
+    pub candidate: String,
+}
+
+/// A block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadInfo {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: String,
+}
+
+/// The members at an index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationInfo {
+    /// Index of the entry.
+    pub index: u64,
+    /// The members.
+    pub servers: Vec<Server>,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotInfo {
+    /// Its id.
+    pub id: String,
+    /// The last index that it covers.
+    pub index: u64,
+    /// Term of that entry.
+    pub term: u64,
+    /// Bytes of its state.
+    pub size: u64,
+}
+
+/// A folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderEntry {
+    /// Relative to the backup, with slashes.
+    pub path: String,
+    /// Permissions that it had.
+    #[serde(with = "octal")]
+    pub mode: u32,
+    /// Number of the user it belonged to.
+    pub uid: u32,
+    /// Number of the group.
+    pub gid: u32,
+}
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Relative to the backup, with slashes.
+    pub path: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Permissions that it had.
+    #[serde(with = "octal")]
+    pub mode: u32,
+    /// Number of the user it belonged to.
+    pub uid: u32,
+    /// Number of the group.
+    pub gid: u32,
+    /// Of its bytes, 64 digits.
+    pub sha256: String,
+}
+
+/// A mode as people write it: four octal digits in a string.
+mod octal {
+    use super::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    pub(super) fn serialize<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{mode:04o}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o7777);
+        mode.ok_or_else(|| serde::de::Error::custom(format_args!("expected a mode such as 0600, found {text:?}")))
+    }
+}
+
+impl Manifest {
+    /// A manifest of nothing yet.
+    pub(super) fn new(source: &Path, layout: Layout) -> Manifest {
+        Manifest {
+            format_version: FORMAT_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            created: Timestamp::now(),
+            source: source.to_string_lossy().into_owned(),
+            layout,
+            nodes: Vec::new(),
+            folders: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Decodes a manifest. Its paths are taken only if they can't lead out of the backup.
+    pub fn decode(bytes: &[u8]) -> Result<Manifest, String> {
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let Version { format_version } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if format_version != FORMAT_VERSION {
+            return Err(format!("expected format version {FORMAT_VERSION}, found {format_version}"));
+        }
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// Encodes it, for people to read too.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("it has only strings and numbers");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Bytes of all files; more than there can be when the manifest lies.
+    pub fn total_size(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.size))
+    }
+
+    /// `SHA256SUMS` for the files of this manifest, which has the hash `own`.
+    pub(super) fn sums(&self, own: &str) -> String {
+        let mut text = String::new();
+        let all =
+            self.files.iter().map(|file| (file.path.as_str(), file.sha256.as_str())).chain([(MANIFEST_FILE, own)]);
+        for (path, sha256) in all {
+            let (mark, path) = escaped(path);
+            _ = writeln!(text, "{mark}{sha256}  {path}");
+        }
+        text
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let ids: HashSet<&str> = self.nodes.iter().map(|node| node.id.as_str()).collect();
+        if ids.len() != self.nodes.len() {
+            return Err("a server is there twice".to_owned());
+        }
+        let mut folders = HashSet::new();
+        for folder in &self.folders {
+            if !within(&folder.path, &folders, &ids) && !ids.contains(folder.path.as_str()) {
+                return Err(format!("not a folder of a server: {:?}", folder.path));
+            }
+            if !is_plain(&folder.path) || !folders.insert(folder.path.as_str()) {
+                return Err(format!("not a path, or there twice: {:?}", folder.path));
+            }
+        }
+        let mut files = HashSet::new();
+        for file in &self.files {
+            if file.path != CLUSTER_FILE && !within(&file.path, &folders, &ids) {
+                return Err(format!("not a file of a server: {:?}", file.path));
+            }
+            let is_known = folders.contains(file.path.as_str()) || !files.insert(file.path.as_str());
+            if !is_plain(&file.path) || is_known {
+                return Err(format!("not a path, or there twice: {:?}", file.path));
+            }
+            if file.sha256.len() != 64 || !file.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+                return Err(format!("expected 64 digits, found {:?} for {:?}", file.sha256, file.path));
+            }
+        }
+        match self.nodes.iter().find(|node| !folders.contains(node.id.as_str())) {
+            Some(node) => Err(format!("the server {:?} has no folder", node.id)),
+            None if self.nodes.is_empty() => Err("it has no server".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a path is in one of the folders, below that of a server.
+fn within(path: &str, folders: &HashSet<&str>, ids: &HashSet<&str>) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    ids.contains(first) && path.rsplit_once('/').is_some_and(|(above, _)| folders.contains(above))
+}
+
+/// Whether a path has nothing but names.
+fn is_plain(path: &str) -> bool {
+    let normal = |part: Component<'_>| matches!(part, Component::Normal(_));
+    !path.contains('\0')
+        && !path.contains("//")
+        && !path.ends_with('/')
+        && Path::new(path).components().all(normal)
+        && !path.split('/').any(|part| part == "." || part.is_empty())
+}
+
+/// A name as coreutils writes it: with a mark in front when there is something to escape. (sha256sum print_filename)
+fn escaped(path: &str) -> (&'static str, String) {
+    let text = path.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
+    (if text == path { "" } else { "\\" }, text)
+}
+
+/// Whether `sums` is the list of this manifest.
+pub(super) fn same_sums(manifest: &Manifest, own: &str, sums: &str) -> bool {
+    let lines = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(|line| line.replacen(" *", "  ", 1)).collect();
+        lines.sort();
+        lines
+    };
+    lines(&manifest.sums(own)) == lines(sums)
+}
+
+impl From<&Node> for NodeInfo {
+    fn from(node: &Node) -> NodeInfo {
+        let vote = node.stable.vote().map(|(term, candidate)| Vote { term: term.0, candidate });
+        let head = node.head.map(|stored| HeadInfo { number: stored.head.number, hash: stored.head.hash.to_string() });
+        let latest = node.latest_configuration();
+        let snapshot = |meta: &crate::raft::snapshot_store::SnapshotMeta| SnapshotInfo {
+            id: meta.id.clone(),
+            index: meta.index.0,
+            term: meta.term.0,
+            size: meta.size,
+        };
+        NodeInfo {
+            current_term: node.stable.term().0,
+            vote,
+            first_index: node.log.first.map(|(index, _)| index.0),
+            last_index: node.log.last.map(|(index, _)| index.0),
+            last_term: node.last().1.0,
+            entry_count: node.log.count,
+            unsafe_head: head,
+            configuration: latest.map(|at| ConfigurationInfo { index: at.index.0, servers: at.configuration.servers }),
+            snapshots: node.snapshots.listed.iter().map(snapshot).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(folders: &[&str], files: &[&str]) -> Manifest {
+        let node = NodeEntry { id: "a".to_owned(), running: false, rewritten: Vec::new(), info: NodeInfo::default() };
+        let folder = |path: &&str| FolderEntry { path: (*path).to_owned(), mode: 0o755, uid: 0, gid: 0 };
+        let file = |path: &&str| FileEntry {
+            path: (*path).to_owned(),
+            size: 1,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            sha256: "0".repeat(64),
+        };
+        Manifest {
+            nodes: vec![node],
+            folders: folders.iter().map(folder).collect(),
+            files: files.iter().map(file).collect(),
+            ..Manifest::new(Path::new("/data"), Layout::Nodes)
+        }
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        let whole = manifest(&["a", "a/snapshots"], &["a/raft-log.db", "a/snapshots/x", "cluster.json"]);
+        assert_eq!(Manifest::decode(&whole.encode()), Ok(whole.clone()));
+        assert!(String::from_utf8(whole.encode()).unwrap().contains(r#""mode": "0600""#));
+    }
+
+    #[test]
+    fn a_path_that_could_lead_elsewhere_is_refused() {
+        for path in ["../a", "/etc/passwd", "a/../../x", "b/x", "a//x", "a/./x", "a/", "", "x", "a/b/x", "a"] {
+            let encoded = manifest(&["a"], &[path]).encode();
+            assert!(Manifest::decode(&encoded).is_err(), "file {path:?}");
+        }
+        for path in ["..", "/", "b", "a/..", "a/../b", "a/x/y", "a"] {
+            let encoded = manifest(&["a", path], &[]).encode();
+            assert!(Manifest::decode(&encoded).is_err(), "folder {path:?}");
+        }
+        assert!(Manifest::decode(&manifest(&[], &[]).encode()).is_err(), "a server without a folder");
+        let mut other = manifest(&["a"], &[]);
+        other.format_version = 2;
+        assert_eq!(Manifest::decode(&other.encode()).unwrap_err(), "expected format version 1, found 2");
+    }
+
+    #[test]
+    fn names_are_escaped_in_the_sums_as_coreutils_does() {
+        let text = manifest(&["a"], &["a/b\\c\n"]).sums(&"1".repeat(64));
+        let (zeros, ones) = ("0".repeat(64), "1".repeat(64));
+        assert_eq!(text, format!("\\{zeros}  a/b\\\\c\\n\n{ones}  manifest.json\n"));
+    }
+}

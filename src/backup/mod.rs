@@ -1,0 +1,283 @@
+//! Copies of servers' folders that can be trusted: complete, hashed, and verified before they count.
+//!
+//! ```text
+//! <backup-dir>/raft-backup-20260131-235959/   there by one rename, when all of it is durable
+//!     manifest.json                           what it consists of, and what info says of each node
+//!     SHA256SUMS                              for sha256sum -c
+//!     cluster.json                            if there was one
+//!     <id>/raft-log.db, raft-stable.db, snapshots/
+//! ```
+//!
+//! A node that is stopped is copied byte for byte, under a shared lock. One that runs is copied without ([`live`]).
+
+mod ancestor;
+mod archive;
+pub(crate) mod check;
+mod collect;
+pub(crate) mod copy;
+mod error;
+mod live;
+mod manifest;
+mod open;
+mod shelf;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::statvfs;
+
+use collect::Making;
+
+pub use archive::EXTENSION;
+pub use check::{Verified, verify};
+pub use error::Error;
+pub use manifest::{
+    ConfigurationInfo, FileEntry, FolderEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, NodeEntry, NodeInfo,
+    SUMS_FILE, SnapshotInfo, Vote,
+};
+pub use open::{ANCESTORS_FILE, Backup, EachFile, Form, names_in};
+pub use shelf::{Listed, Pruned, list, prune};
+
+use crate::durable::{self, Fresh, Syncer};
+use crate::generate::CLUSTER_FILE;
+use crate::inspect::{Depth, server_id, state_folders};
+use crate::progress::Progress;
+use crate::report::{Finding, Severity};
+use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
+use crate::verify::{Report, verify_to};
+
+/// Mode of a backup's own folder.
+const BACKUP_MODE: u32 = 0o700;
+/// Mode of what the tool adds.
+const ADDED_MODE: u32 = 0o600;
+/// What a backup's name begins with.
+const NAME: &str = "raft-backup-";
+/// What a backup is called while it is made, and its archive.
+const MADE: &str = "backup";
+const PACKED: &str = "archive";
+/// So often running nodes are copied again whose copy doesn't hold together.
+const TRIES: u32 = 5;
+
+/// What was made.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The folder or archive.
+    pub path: PathBuf,
+    /// What it consists of.
+    pub manifest: Manifest,
+    /// What isn't as it should be, without what would have prevented it.
+    pub findings: Vec<Finding>,
+    /// Files that are no part of raft's state, and not in the backup.
+    pub left_out: Vec<PathBuf>,
+}
+
+/// Backs up the server's folder `state_dir`, or all servers' folders in it, to something new in `backup_dir`.
+pub fn backup(
+    state_dir: &Path,
+    backup_dir: &Path,
+    form: Form,
+    lock_timeout: Duration,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let folders = state_folders(state_dir)?;
+    let layout = if folders == [state_dir] { Layout::Node } else { Layout::Nodes };
+    refuse_inside(backup_dir, state_dir, &folders)?;
+    let root = root(state_dir, layout);
+    // No replacement begins while it is read, and none is half done.
+    let _undisturbed = durable::lock_shared(&root, lock_timeout)?;
+    if let Some(pending) = durable::pending(&root)?.into_iter().find(|pending| pending.journal.is_some()) {
+        return Err(Error::Pending { stage: pending.stage });
+    }
+    let needed = folders.iter().map(|folder| size(folder)).sum();
+    progress.expect(needed);
+    let mut fresh = Fresh::begin(backup_dir)?;
+    // An archive is made of the folder.
+    check_space(backup_dir, if form == Form::Archive { needed.saturating_mul(2) } else { needed })?;
+    fresh.create_dir(MADE, BACKUP_MODE)?;
+    let mut manifest = Manifest::new(&std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned()), layout);
+    let syncer = (form == Form::Folder).then(Syncer::start);
+    let findings = {
+        let mut making = Making {
+            fresh: &mut fresh,
+            top: Path::new(MADE),
+            manifest: &mut manifest,
+            syncer: syncer.as_ref(),
+            progress,
+        };
+        let cluster_file = root.join(CLUSTER_FILE);
+        if cluster_file.is_file() {
+            making.file(&cluster_file, CLUSTER_FILE)?;
+        }
+        take(&mut making, &folders)?
+    };
+    let (bytes, sums) = closing(&manifest);
+    fresh.write_file(Path::new(MADE).join(MANIFEST_FILE), &bytes, ADDED_MODE)?;
+    fresh.write_file(Path::new(MADE).join(SUMS_FILE), sums.as_bytes(), ADDED_MODE)?;
+    syncer.map_or(Ok(()), Syncer::finish)?;
+    let path = match form {
+        Form::Folder => fresh.publish(MADE, names(&manifest, ""))?,
+        Form::Archive => {
+            pack(&mut fresh, &manifest)?;
+            fresh.publish(PACKED, names(&manifest, EXTENSION))?
+        }
+    };
+    Ok(Outcome { path, manifest, findings, left_out: left_out(&folders) })
+}
+
+/// Makes the archive of the folder that was made, and reads it back.
+fn pack(fresh: &mut Fresh, manifest: &Manifest) -> Result<(), Error> {
+    let name = names(manifest, "").next().unwrap_or_default();
+    let path = fresh.path().join(PACKED);
+    let packing = |source| Error::Io { doing: "writing", path: path.clone(), source };
+    let to = fresh.create_file(PACKED, ADDED_MODE)?;
+    archive::pack(&fresh.path().join(MADE), &name, manifest, to).map_err(packing)?;
+    let packed = Backup::open(&path)?;
+    let found = check::compare(&packed, &mut |_| Ok(None), &mut |_, _| Ok(()), &())?;
+    match found.is_empty() && packed.manifest() == manifest {
+        true => Ok(fresh.remove(MADE)?),
+        false => Err(Error::NotSound { findings: found }),
+    }
+}
+
+/// Copies all nodes until the copies hold together; gives what is found in them all the same.
+fn take(making: &mut Making<'_>, folders: &[PathBuf]) -> Result<Vec<Finding>, Error> {
+    let mut todo: Vec<(String, &Path)> = Vec::new();
+    for folder in folders {
+        let name = std::path::absolute(folder).ok().and_then(|path| path.file_name()?.to_str().map(str::to_owned));
+        let id = name.unwrap_or_else(|| server_id(folder));
+        if id.contains('\u{fffd}') {
+            return Err(Error::Name { path: folder.clone() });
+        }
+        todo.push((id, folder));
+    }
+    let mut running = Vec::new();
+    let mut entries: Vec<NodeEntry> = Vec::new();
+    for attempt in 1.. {
+        for (id, folder) in &todo {
+            let taken = making.node(id, folder)?;
+            if taken.running {
+                running.push(id.clone());
+            }
+            let (running, rewritten) = (taken.running, taken.rewritten);
+            entries.push(NodeEntry { id: id.clone(), running, rewritten, info: NodeInfo::default() });
+        }
+        let copy = making.fresh.path().join(making.top);
+        let report = verify_to(&copy, Depth::Pages, None, &())?;
+        let bad: Vec<&str> = report.findings.iter().filter(|it| is_blocking(it)).filter_map(in_node).collect();
+        todo.retain(|(id, _)| running.contains(id) && bad.contains(&id.as_str()));
+        if todo.is_empty() || attempt == TRIES {
+            return judge(making, entries, report);
+        }
+        for (id, _) in &todo {
+            making.forget(id)?;
+            entries.retain(|entry| entry.id != *id);
+        }
+        std::thread::sleep(Duration::from_millis(100) * attempt);
+    }
+    unreachable!("the last attempt is judged")
+}
+
+/// Refuses what raft could not start from, and notes what each node has.
+fn judge(making: &mut Making<'_>, mut entries: Vec<NodeEntry>, report: Report) -> Result<Vec<Finding>, Error> {
+    if report.findings.iter().any(is_blocking) {
+        return Err(Error::NotSound { findings: report.findings });
+    }
+    for entry in &mut entries {
+        if let Some(node) = report.nodes.iter().find(|node| node.id == entry.id) {
+            entry.info = NodeInfo::from(node);
+        }
+    }
+    entries.sort_by(|a, b| a.id.cmp(&b.id));
+    making.manifest.nodes = entries;
+    making.manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
+    making.manifest.folders.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(report.findings)
+}
+
+/// Whether a finding means that a node could not start from its folder. What is wrong between nodes, or with a payload,
+/// was so before, and a backup of it is what the user wants.
+pub(crate) fn is_blocking(finding: &Finding) -> bool {
+    let elsewhere = ["CLUSTER-", "PAY-"].iter().any(|family| finding.id.starts_with(family));
+    finding.severity == Severity::Error && !elsewhere
+}
+
+fn in_node(finding: &Finding) -> Option<&str> {
+    finding.place.node.as_deref()
+}
+
+/// The manifest's bytes, and the sums of all.
+fn closing(manifest: &Manifest) -> (Vec<u8>, String) {
+    let bytes = manifest.encode();
+    let sums = manifest.sums(&copy::sha256(&bytes));
+    (bytes, sums)
+}
+
+/// Names for a backup, as long as they are taken.
+fn names(manifest: &Manifest, extension: &'static str) -> impl Iterator<Item = String> + use<> {
+    let name = manifest.created.strftime("raft-backup-%Y%m%d-%H%M%S").to_string();
+    let first = std::iter::once(format!("{name}{extension}"));
+    first.chain((2..10_000).map(move |number| format!("{name}-{number}{extension}")))
+}
+
+/// The folder in which a replacement would be staged.
+fn root(state_dir: &Path, layout: Layout) -> PathBuf {
+    match layout {
+        Layout::Nodes => state_dir.to_owned(),
+        Layout::Node => {
+            let absolute = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+            absolute.parent().map_or_else(|| state_dir.to_owned(), Path::to_owned)
+        }
+    }
+}
+
+/// Refuses a backup within what it is of, by whatever way that is reached.
+fn refuse_inside(backup_dir: &Path, state_dir: &Path, folders: &[PathBuf]) -> Result<(), Error> {
+    let absolute = std::path::absolute(backup_dir).unwrap_or_else(|_| backup_dir.to_owned());
+    let there = absolute.ancestors().find_map(|path| path.canonicalize().ok());
+    let Some(real) = there else { return Ok(()) };
+    let inside = |folder: &Path| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder));
+    if inside(state_dir) || folders.iter().any(|folder| inside(folder)) {
+        return Err(Error::Inside { backup_dir: backup_dir.to_owned(), state_dir: state_dir.to_owned() });
+    }
+    Ok(())
+}
+
+/// Bytes of what a backup has of the server's folder.
+fn size(folder: &Path) -> u64 {
+    let file = |path: PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+    let databases: u64 = [LOG_FILE, STABLE_FILE].iter().map(|name| file(folder.join(name))).sum();
+    let snapshots = std::fs::read_dir(folder.join(SNAPSHOTS_DIR)).into_iter().flatten().flatten();
+    let files = snapshots.flat_map(|entry| std::fs::read_dir(entry.path()).into_iter().flatten().flatten());
+    databases + files.map(|entry| file(entry.path())).sum::<u64>()
+}
+
+/// Sees that so many bytes fit.
+fn check_space(folder: &Path, needed: u64) -> Result<(), Error> {
+    let free = free_space(folder)?;
+    if free < needed {
+        return Err(Error::NoSpace { path: folder.to_owned(), needed, free });
+    }
+    Ok(())
+}
+
+/// Bytes that this user may still write in `folder`.
+pub(crate) fn free_space(folder: &Path) -> Result<u64, Error> {
+    let stat = statvfs(folder).map_err(|errno| Error::Io {
+        doing: "looking at",
+        path: folder.to_owned(),
+        source: errno.into(),
+    })?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// What lies in the servers' folders and isn't raft's.
+fn left_out(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let is_ours = |name: &str| [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR, "lost+found"].contains(&name);
+    let mut found = Vec::new();
+    for folder in folders {
+        let names = StateDir::new(folder).contents().ok().flatten().unwrap_or_default();
+        let others = names.into_iter().filter(|name| !is_ours(name) && !name.starts_with('.'));
+        found.extend(others.map(|name| folder.join(name)));
+    }
+    found
+}

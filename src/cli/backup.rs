@@ -1,0 +1,159 @@
+//! `backup`: a copy of servers' folders that can be trusted.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use op_conductor_init::backup::{self, Error, Form, NodeEntry};
+use serde_json::json;
+
+use super::failure::Failure;
+use super::progress::Bar;
+use super::text::{bytes, count, table};
+use super::values::{self, Format};
+use super::verify::finding_text;
+use super::{Outcome, answer, talk};
+
+const HELP: &str = "\
+Examples:
+  One server, or all that are in a folder:
+    op-conductor-init backup --state-dir ./raft-state --backup-dir /backups
+
+  Each night on the machine of a running node, as one file:
+    op-conductor-init backup --state-dir /data/raft/sequencer-1 \\
+      --backup-dir /backups --archive
+
+Running nodes needn't be stopped. Backups of all nodes of a cluster belong
+together: restore brings back all, and asks twice before it brings back one.
+
+Exit status:
+  0  made: <backup-dir>/raft-backup-<UTC time> is complete and verified
+  1  refused: the state is damaged, or another command is at work on it
+  2  could not: wrong usage, no room, or an I/O error; nothing is left behind";
+
+/// Copy the state of a server, or of all in a folder, to a new folder, and verify the copy
+///
+/// A backup holds both databases, the snapshots and cluster.json, with a manifest of sizes, owners and hashes. It appears
+/// by one rename when it is complete, verified and on the disk. The state is only read.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Options {
+    /// A server's folder, or a folder of such folders
+    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
+    state_dir: PathBuf,
+
+    /// Folder to hold the backups, outside of the state
+    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
+    backup_dir: PathBuf,
+
+    /// Make one file, raft-backup-<UTC time>.tar.zst. Needs room for the folder too, while it is made
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        env = "OP_CONDUCTOR_INIT_ARCHIVE",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    archive: bool,
+
+    /// How long to wait for another command on the state to let go. A running node isn't waited for
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1s",
+        env = "OP_CONDUCTOR_INIT_LOCK_TIMEOUT",
+        hide_env_values = true,
+        value_parser = values::duration
+    )]
+    lock_timeout: Duration,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+impl Options {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        let form = if self.archive { Form::Archive } else { Form::Folder };
+        let made = backup::backup(&self.state_dir, &self.backup_dir, form, self.lock_timeout, &Bar::bytes("backup"));
+        let made = made.map_err(failure)?;
+        for path in &made.left_out {
+            talk(format_args!("note: no part of raft's state, and not in the backup: {}", path.display()));
+        }
+        answer(&match self.format {
+            Format::Text => text(&made),
+            Format::Json => {
+                let value = json!({"backup": made.path, "manifest": made.manifest, "findings": made.findings, "left_out": made.left_out});
+                format!("{value:#}\n")
+            }
+        })?;
+        Ok(Outcome::Fine)
+    }
+}
+
+fn text(made: &backup::Outcome) -> String {
+    let mut text = format!("Backed up to {}\n\n", made.path.display());
+    text += &table(&["ID", "TERM", "LOG", "BLOCK", "SNAPSHOTS", "COPIED"], made.manifest.nodes.iter().map(row));
+    let files = count(made.manifest.files.len() as u64, "file", "files");
+    text += &format!("{files}, {}; verified.\n", bytes(made.manifest.total_size()));
+    if !made.findings.is_empty() {
+        text += "\nAs it was before:\n\n";
+        text.extend(made.findings.iter().map(finding_text));
+    }
+    text
+}
+
+/// A server of a backup.
+pub(super) fn row(node: &NodeEntry) -> Vec<String> {
+    let info = &node.info;
+    let log = info.first_index.zip(info.last_index).map(|(first, last)| format!("{first}..{last}"));
+    let block = info.unsafe_head.as_ref().map(|head| head.number.to_string());
+    let how = match (node.running, node.rewritten.is_empty()) {
+        (false, _) => "while stopped",
+        (true, true) => "while running",
+        (true, false) => "while running, entry by entry",
+    };
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    vec![
+        node.id.clone(),
+        info.current_term.to_string(),
+        or_none(log),
+        or_none(block),
+        info.snapshots.len().to_string(),
+        how.to_owned(),
+    ]
+}
+
+/// How a command about backups ends that failed.
+pub(super) fn failure(error: Error) -> Failure {
+    let hint = error.hint();
+    let text = match &error {
+        Error::NotSound { findings } => {
+            let found: String =
+                findings.iter().map(|finding| format!("\n\n{}", finding_text(finding).trim_end())).collect();
+            Some(format!("{error}{found}"))
+        }
+        Error::Parent { names, .. } => {
+            let list: String = names.iter().map(|name| format!("\n  {name}")).collect();
+            Some(format!("{error}:{list}"))
+        }
+        _ => None,
+    };
+    let refused = error.is_refusal();
+    let error = text.map_or_else(|| anyhow::Error::new(error), anyhow::Error::msg);
+    if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+}

@@ -1,0 +1,225 @@
+//! `backups`: what backups there are, whether they can be trusted, and removing old ones.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use op_conductor_init::backup::{self, Listed};
+use op_conductor_init::report::Severity;
+use serde_json::json;
+
+use super::backup::{failure, row};
+use super::failure::Failure;
+use super::progress::Bar;
+use super::text::{bytes, count, table};
+use super::values::Format;
+use super::verify::finding_text;
+use super::{Outcome, answer, talk};
+
+const HELP: &str = "\
+Examples:
+  op-conductor-init backups list /backups
+  op-conductor-init backups verify /backups/raft-backup-20260131-235959
+  op-conductor-init backups prune /backups --keep 14
+
+Exit status:
+  0  fine
+  1  verify found an error, or it is no backup
+  2  could not tell: wrong usage, or an I/O error";
+
+/// List, verify or prune backups
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Backups {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(List),
+    Verify(Verify),
+    Prune(Prune),
+}
+
+/// List the backups in a folder, by their manifests
+#[derive(Debug, Args)]
+struct List {
+    /// The folder (backup's --backup-dir)
+    #[arg(value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
+    backup_dir: PathBuf,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_BACKUPS_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+/// Verify a backup: each byte against its manifest, then what the files say
+///
+/// An archive is unpacked to the folder for temporary files (TMPDIR) for that.
+#[derive(Debug, Args)]
+struct Verify {
+    /// A backup: folder or archive
+    #[arg(value_name = "BACKUP")]
+    backup: PathBuf,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_BACKUPS_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+/// Remove old backups, but never the last one that verifies
+///
+/// What has no manifest of this tool is left alone.
+#[derive(Debug, Args)]
+struct Prune {
+    /// The folder (backup's --backup-dir)
+    #[arg(value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
+    backup_dir: PathBuf,
+
+    /// Keep so many, the newest
+    #[arg(long, value_name = "N")]
+    keep: NonZeroUsize,
+
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_BACKUPS_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+impl Backups {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        match &self.verb {
+            Verb::List(list) => list.run(),
+            Verb::Verify(verify) => verify.run(),
+            Verb::Prune(prune) => prune.run(),
+        }
+    }
+}
+
+impl List {
+    fn run(&self) -> Result<Outcome, Failure> {
+        let listed = backup::list(&self.backup_dir).map_err(failure)?;
+        answer(&match self.format {
+            Format::Text => {
+                let header = ["NAME", "CREATED", "SERVERS", "TERM", "LAST", "BLOCK", "SIZE"];
+                let of = count(listed.len() as u64, "backup", "backups");
+                format!("{}{of} in {}.\n", table(&header, listed.iter().map(list_row)), self.backup_dir.display())
+            }
+            Format::Json => format!("{:#}\n", json!({"backup_dir": self.backup_dir, "backups": listed})),
+        })?;
+        Ok(Outcome::Fine)
+    }
+}
+
+/// A line for people: of each number the highest of all nodes.
+pub(super) fn list_row(it: &Listed) -> Vec<String> {
+    if let Some(problem) = &it.problem {
+        return vec![it.name.clone(), format!("unreadable: {problem}")];
+    }
+    let highest = |of: &dyn Fn(&backup::NodeEntry) -> Option<u64>| {
+        it.nodes.iter().filter_map(of).max().map_or_else(|| "-".to_owned(), |number| number.to_string())
+    };
+    let ids: Vec<&str> = it.nodes.iter().map(|node| node.id.as_str()).collect();
+    vec![
+        it.name.clone(),
+        it.created.map_or_else(String::new, |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string()),
+        ids.join(", "),
+        highest(&|node| (!it.by_ancestor).then_some(node.info.current_term)),
+        highest(&|node| node.info.last_index),
+        highest(&|node| node.info.unsafe_head.as_ref().map(|head| head.number)),
+        it.size.map_or_else(String::new, bytes),
+    ]
+}
+
+impl Verify {
+    fn run(&self) -> Result<Outcome, Failure> {
+        let verified = backup::verify(&self.backup, None, &Bar::bytes("verify")).map_err(failure)?;
+        let (manifest, report) = (verified.backup.manifest(), &verified.report);
+        let counts = report.counts();
+        let fails = counts.errors > 0;
+        answer(&match self.format {
+            Format::Text => {
+                let mut text = format!("{}: {}\n\n", self.backup.display(), of(manifest));
+                text += &table(&["ID", "TERM", "LOG", "BLOCK", "SNAPSHOTS", "COPIED"], manifest.nodes.iter().map(row));
+                text.push('\n');
+                text.extend(report.findings.iter().map(finding_text));
+                let worst = report.findings.iter().map(|finding| finding.severity).max();
+                text += match worst {
+                    None => "Verdict: fine, nothing found.\n",
+                    Some(Severity::Error) => "Verdict: NOT fine: don't restore it.\n",
+                    Some(_) => "Verdict: fine.\n",
+                };
+                text
+            }
+            Format::Json => {
+                let value = json!({
+                    "backup": self.backup,
+                    "verdict": if fails { "bad" } else { "fine" },
+                    "counts": counts,
+                    "by_ancestor": verified.backup.by_ancestor(),
+                    "manifest": manifest,
+                    "findings": report.findings,
+                });
+                format!("{value:#}\n")
+            }
+        })?;
+        Ok(if fails { Outcome::Bad } else { Outcome::Fine })
+    }
+}
+
+fn of(manifest: &backup::Manifest) -> String {
+    let servers = count(manifest.nodes.len() as u64, "server", "servers");
+    let time = manifest.created.strftime("%Y-%m-%d %H:%M:%S UTC");
+    format!("{servers}, {}, made {time} of {}", bytes(manifest.total_size()), manifest.source)
+}
+
+impl Prune {
+    fn run(&self) -> Result<Outcome, Failure> {
+        let pruned = backup::prune(&self.backup_dir, self.keep.get(), self.dry_run).map_err(failure)?;
+        if let Some(name) = &pruned.last_sound {
+            talk(format_args!("note: {name} is kept too: no newer one verifies"));
+        }
+        if !pruned.left.is_empty() {
+            talk(format_args!("note: left alone, without a manifest that can be read: {}", pruned.left.join(", ")));
+        }
+        answer(&match self.format {
+            Format::Text => {
+                let word = if self.dry_run { "would remove" } else { "removed" };
+                let lines: String = pruned.removed.iter().map(|name| format!("{word} {name}\n")).collect();
+                let (gone, kept) = (pruned.removed.len() as u64, pruned.kept.len() as u64);
+                format!(
+                    "{lines}{} {}, {kept} kept.\n",
+                    count(gone, "backup", "backups"),
+                    word.replace("would remove", "would be removed")
+                )
+            }
+            Format::Json => format!("{:#}\n", json!({"dry_run": self.dry_run, "pruned": pruned})),
+        })?;
+        Ok(Outcome::Fine)
+    }
+}

@@ -1,0 +1,295 @@
+//! `restore`: a backup in the place of servers' folders.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{BoolishValueParser, PossibleValuesParser};
+use op_conductor_init::durable::Owner;
+use op_conductor_init::restore::{self, Error, FileChange, GUARDS, NodeChange, Plan, Rename};
+use serde_json::json;
+
+use super::failure::Failure;
+use super::generate::talk_about_recovery;
+use super::progress::Bar;
+use super::text::{bytes, count, table};
+use super::values::{self, Format};
+use super::verify::finding_text;
+use super::{Outcome, answer, talk};
+
+/// So many files are shown to people.
+const MOST_FILES: usize = 40;
+
+const HELP: &str = "\
+Examples:
+  See what a restore would do:
+    op-conductor-init restore --dry-run \\
+      --backup-dir /backups/raft-backup-20260131-235959 --state-dir ./raft-state
+
+  One server of it, asked nothing:
+    op-conductor-init restore --node sequencer-1 --force \\
+      --backup-dir /backups/raft-backup-20260131-235959.tar.zst \\
+      --state-dir /data/raft
+
+  All servers, under other addresses:
+    op-conductor-init restore --backup-dir BACKUP --state-dir ./raft-state \\
+      --rename-address seq1.old:50050=seq1.new:50050 \\
+      --rename-address seq2.old:50050=seq2.new:50050
+
+What would make things worse is refused: each reason has an id, which --allow
+takes. explain ID says more about it. --force only spares the question.
+
+Exit status:
+  0  restored; with --dry-run, could be
+  1  refused or declined; nothing was changed
+  2  could not: wrong usage, or an I/O error; nothing was changed";
+
+/// Put a backup in the place of a server's state, or of all servers'
+///
+/// The backup is staged inside the state folder, compared with its manifest and verified before anything is asked. Then
+/// all servers are swapped in, or none. What was there is kept in .replaced-<time>.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Options {
+    /// The backup: a folder or an archive, never the folder that holds several
+    #[arg(long, value_name = "BACKUP", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
+    backup_dir: PathBuf,
+
+    /// A server's folder, or the folder that holds the servers' folders
+    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
+    state_dir: PathBuf,
+
+    /// Restore this server of the backup alone
+    #[arg(long, value_name = "ID", env = "OP_CONDUCTOR_INIT_RESTORE_NODE", hide_env_values = true)]
+    node: Option<String>,
+
+    /// Don't ask. No guard is overridden by that
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        env = "OP_CONDUCTOR_INIT_RESTORE_FORCE",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    force: bool,
+
+    /// Say what would be done, and do nothing
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        env = "OP_CONDUCTOR_INIT_RESTORE_DRY_RUN",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    dry_run: bool,
+
+    /// Let this guard not count: repeat for several
+    #[arg(long, value_name = "ID", value_parser = PossibleValuesParser::new(GUARDS), ignore_case = true)]
+    allow: Vec<String>,
+
+    /// State of other servers of the cluster, to see that this one doesn't fall behind them: repeat for several
+    #[arg(long, value_name = "DIR")]
+    peer_state: Vec<PathBuf>,
+
+    /// Another id for a server, in all nodes of the backup: repeat for several
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+    rename_server: Vec<(String, String)>,
+
+    /// Another address for a server, in all nodes of the backup: repeat for several
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+    rename_address: Vec<(String, String)>,
+
+    /// Numbers of the user and the group that what is restored shall belong to, rather than to those of the backup
+    #[arg(
+        long,
+        value_name = "UID:GID",
+        env = "OP_CONDUCTOR_INIT_RESTORE_OWNER",
+        hide_env_values = true,
+        value_parser = values::owner
+    )]
+    owner: Option<Owner>,
+
+    /// Remove what was there, once the backup is in its place
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        env = "OP_CONDUCTOR_INIT_RESTORE_DISCARD_REPLACED",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    discard_replaced: bool,
+
+    /// How long to wait for a running node, or another command on the folder, to let go
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1s",
+        env = "OP_CONDUCTOR_INIT_RESTORE_LOCK_TIMEOUT",
+        hide_env_values = true,
+        value_parser = values::duration
+    )]
+    lock_timeout: Duration,
+
+    /// How to write the answer
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text,
+        env = "OP_CONDUCTOR_INIT_RESTORE_FORMAT",
+        hide_env_values = true
+    )]
+    format: Format,
+}
+
+/// `old=new`, both not empty.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(old, new)| !old.is_empty() && !new.is_empty());
+    parts.map(|(old, new)| (old.to_owned(), new.to_owned())).ok_or_else(|| "expected OLD=NEW".to_owned())
+}
+
+impl Options {
+    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        if !(self.force || self.dry_run || io::stdin().is_terminal()) {
+            let error = anyhow::anyhow!("there is no terminal to ask on, and no --force: nothing was changed");
+            return Err(Failure::refused(error).with_hint(Some("--dry-run shows what would be done")));
+        }
+        let rename = Rename { servers: self.rename_server.clone(), addresses: self.rename_address.clone() };
+        let options = restore::Options {
+            backup: &self.backup_dir,
+            state_dir: &self.state_dir,
+            node: self.node.as_deref(),
+            owner: self.owner,
+            allow: &self.allow,
+            peer_states: &self.peer_state,
+            rename: &rename,
+            lock_timeout: self.lock_timeout,
+        };
+        let prepared = restore::prepare(&options, &Bar::bytes("restore")).map_err(failure)?;
+        if let Some(recovery) = &prepared.recovery {
+            talk_about_recovery(recovery);
+        }
+        let refused = !prepared.plan.refused_by.is_empty();
+        if self.dry_run || refused {
+            self.answer(&prepared.plan, "planned", None)?;
+            return if refused { Err(refusal(&prepared.plan)) } else { Ok(Outcome::Fine) };
+        }
+        if self.format == Format::Text {
+            answer(&text(&prepared.plan))?;
+        }
+        if !self.force && !confirmed()? {
+            talk("declined: nothing was changed");
+            return Ok(Outcome::Bad);
+        }
+        let (plan, replaced) = prepared.commit();
+        let replaced = replaced.map_err(failure)?;
+        let replaced = match replaced {
+            Some(replaced) if self.discard_replaced => {
+                restore::discard(&replaced).map_err(failure)?;
+                None
+            }
+            replaced => replaced,
+        };
+        match self.format {
+            Format::Json => self.answer(&plan, "restored", replaced.as_deref())?,
+            Format::Text => {
+                let kept = replaced.map(|path| format!(" What was there is in {}.", path.display()));
+                let servers = count(plan.nodes.len() as u64, "server", "servers");
+                answer(&format!("Restored {servers}.{}\n", kept.unwrap_or_default()))?;
+            }
+        }
+        Ok(Outcome::Fine)
+    }
+
+    fn answer(&self, plan: &Plan, status: &str, replaced: Option<&std::path::Path>) -> Result<(), Failure> {
+        answer(&match self.format {
+            Format::Text => text(plan),
+            Format::Json => format!("{:#}\n", json!({"status": status, "plan": plan, "replaced": replaced})),
+        })
+    }
+}
+
+fn refusal(plan: &Plan) -> Failure {
+    let flags: Vec<String> = plan.refused_by.iter().map(|id| format!("--allow {id}")).collect();
+    let error = anyhow::anyhow!("refused by {}: nothing was changed", plan.refused_by.join(", "));
+    let hint = format!("explain ID says more of each; to restore all the same: {}", flags.join(" "));
+    Failure::refused(error).with_hint(Some(hint))
+}
+
+/// Asks; anything but yes is no.
+fn confirmed() -> Result<bool, Failure> {
+    let fail = |error: io::Error| Failure::unable(anyhow::Error::new(error).context("asking"));
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "Continue with the restore? [y/N] ").and_then(|()| stderr.flush()).map_err(fail)?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map_err(fail)?;
+    Ok(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()))
+}
+
+fn text(plan: &Plan) -> String {
+    let mut text = format!("{} to {}\n\n", plan.backup.display(), plan.root.display());
+    if !plan.nodes.is_empty() {
+        text += &table(&["SERVER", "", "TERM", "LAST", "OF TERM", "BLOCK"], plan.nodes.iter().flat_map(node_rows));
+        text.push('\n');
+    }
+    if !plan.files.is_empty() {
+        text += &table(&["FILE", "NOW", "AFTER"], plan.files.iter().take(MOST_FILES).map(file_row));
+        if let Some(more @ 1..) = plan.files.len().checked_sub(MOST_FILES) {
+            text += &format!("  and {more} more\n");
+        }
+        text.push('\n');
+    }
+    text.extend(plan.findings.iter().map(finding_text));
+    text
+}
+
+fn node_rows(node: &NodeChange) -> [Vec<String>; 2] {
+    let row = |id: &str, when: &str, info: Option<&op_conductor_init::backup::NodeInfo>, none: &str| {
+        let Some(info) = info else {
+            return vec![id.to_owned(), when.to_owned(), none.to_owned()];
+        };
+        let last = info.snapshots.iter().map(|snapshot| snapshot.index).chain(info.last_index).max();
+        vec![
+            id.to_owned(),
+            when.to_owned(),
+            info.current_term.to_string(),
+            last.map_or_else(|| "-".to_owned(), |last| last.to_string()),
+            info.last_term.to_string(),
+            info.unsafe_head.as_ref().map_or_else(|| "-".to_owned(), |head| head.number.to_string()),
+        ]
+    };
+    let none = if node.now_unreadable.is_some() { "unreadable" } else { "nothing" };
+    [row(&node.id, "now", node.now.as_ref(), none), row("", "after", node.after.as_ref(), "unreadable")]
+}
+
+fn file_row(file: &FileChange) -> Vec<String> {
+    let size = |size: Option<u64>, none: &str| size.map_or_else(|| none.to_owned(), bytes);
+    vec![file.path.display().to_string(), size(file.now, "-"), size(file.after, "gone")]
+}
+
+fn failure(error: Error) -> Failure {
+    if let Error::Backup(error) = error {
+        return super::backup::failure(error);
+    }
+    let hint = error.hint();
+    if error.is_refusal() { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+}

@@ -1,0 +1,153 @@
+//! Something new in a folder, which replaces nothing: made out of sight, and there by one rename when it is complete.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::disk::Disk;
+use super::error::Error;
+use super::lock::{Kind, try_flock};
+use super::staging::sync_tree;
+use super::{make_folders, remove_folders};
+
+/// What the name of the folder begins with that it is made in.
+const PREFIX: &str = ".op-conductor-init~new-";
+
+/// A file or folder to be. Dropped without [`Fresh::publish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Fresh {
+    folder: PathBuf,
+    stage: PathBuf,
+    /// flock on the stage: who finds it without that may remove it.
+    _lock: File,
+    /// Folders that were made to reach `folder`, outermost first.
+    created: Vec<PathBuf>,
+    disk: Disk,
+}
+
+impl Fresh {
+    /// Begins in `folder`, which is made where it is missing. What a process left there that didn't come to its end is
+    /// removed.
+    pub fn begin(folder: &Path) -> Result<Fresh, Error> {
+        Fresh::begin_on(Disk::default(), folder)
+    }
+
+    pub(super) fn begin_on(mut disk: Disk, folder: &Path) -> Result<Fresh, Error> {
+        let mut created = Vec::new();
+        let begun = make_folders(&mut disk, folder, None, &mut created).and_then(|()| {
+            remove_left_over(&mut disk, folder)?;
+            make_stage(&mut disk, folder)
+        });
+        match begun {
+            Ok((stage, lock)) => Ok(Fresh { folder: folder.to_owned(), stage, _lock: lock, created, disk }),
+            Err(error) => {
+                remove_folders(&mut disk, &created);
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it is being made: whatever has a name in there can be published.
+    pub fn path(&self) -> &Path {
+        &self.stage
+    }
+
+    /// Makes a folder, of exactly this mode. `path` is relative to [`Fresh::path`].
+    pub fn create_dir(&mut self, path: impl AsRef<Path>, mode: u32) -> Result<(), Error> {
+        let path = self.stage.join(path);
+        self.disk.create_dir(&path)?;
+        self.disk.set_mode(&path, mode)
+    }
+
+    /// Makes a file for the caller to write, of exactly this mode. As for `path`, see [`Fresh::create_dir`].
+    pub fn create_file(&mut self, path: impl AsRef<Path>, mode: u32) -> Result<File, Error> {
+        let path = self.stage.join(path);
+        let file = self.disk.create_new(&path)?;
+        self.disk.set_mode(&path, mode)?;
+        Ok(file)
+    }
+
+    /// Writes a file, of exactly this mode. As for `path`, see [`Fresh::create_dir`].
+    pub fn write_file(&mut self, path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(), Error> {
+        let path = self.stage.join(path);
+        self.disk.write_new(&path, bytes)?;
+        self.disk.set_mode(&path, mode)
+    }
+
+    /// Removes a folder with all that is in it.
+    pub fn remove(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.disk.remove_tree(&self.stage.join(path))
+    }
+
+    /// Removes a file.
+    pub fn remove_file(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.disk.remove_file(&self.stage.join(path))
+    }
+
+    /// Makes all durable, and gives what is called `made` the first of the `names` that is free.
+    pub fn publish(mut self, made: &str, names: impl IntoIterator<Item = String>) -> Result<PathBuf, Error> {
+        sync_tree(&mut self.disk, &self.stage)?;
+        for created in &self.created {
+            self.disk.sync(created.parent().filter(|up| !up.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+        }
+        let made = self.stage.join(made);
+        for name in names {
+            let place = self.folder.join(name);
+            match self.disk.rename_new(&made, &place) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+                renamed => {
+                    renamed?;
+                    self.created.clear();
+                    self.disk.sync(&self.folder)?;
+                    return Ok(place);
+                }
+            }
+        }
+        Err(Error::Io { doing: "naming", path: made, source: io::ErrorKind::AlreadyExists.into() })
+    }
+
+    /// Removes an entry of `folder`: it is gone at once, and whole until then.
+    pub fn retire(folder: &Path, name: &str) -> Result<(), Error> {
+        let mut retired = Fresh::begin(folder)?;
+        retired.disk.rename_new(&folder.join(name), &retired.stage.join("retired"))?;
+        retired.disk.sync(folder)
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        // The error that led here matters more; what is left is removed by the next call.
+        let _ = self.disk.remove_tree(&self.stage);
+        remove_folders(&mut self.disk, &self.created);
+    }
+}
+
+/// Makes a folder and locks it. Another process may take it for left over in between, and remove it.
+fn make_stage(disk: &mut Disk, folder: &Path) -> Result<(PathBuf, File), Error> {
+    for _ in 0..10 {
+        let stage = disk.create_temp_dir(folder, PREFIX)?;
+        let Ok(lock) = File::open(&stage) else { continue };
+        let fail = |source| Error::Io { doing: "locking", path: stage.clone(), source };
+        if try_flock(&lock, Kind::Exclusive).map_err(fail)? && stage.is_dir() {
+            return Ok((stage, lock));
+        }
+    }
+    Err(Error::Changed { path: folder.to_owned() })
+}
+
+/// Removes what nobody works on any more.
+fn remove_left_over(disk: &mut Disk, folder: &Path) -> Result<(), Error> {
+    let fail = |source| Error::Io { doing: "reading", path: folder.to_owned(), source };
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            continue;
+        }
+        // Another user's, or gone already: not ours to remove.
+        let Ok(stage) = File::open(entry.path()) else { continue };
+        if try_flock(&stage, Kind::Exclusive).unwrap_or(false) {
+            let _ = disk.remove_tree(&entry.path());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Why nothing was restored.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::{backup, bolt, durable, inspect, state_dir};
+
+/// Why nothing was restored. All leave the state as it was, but for [`durable::Error::Unfinished`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The backup can't be read.
+    #[error(transparent)]
+    Backup(#[from] backup::Error),
+    /// What is there can't be read.
+    #[error(transparent)]
+    Read(#[from] inspect::Error),
+    /// The folder can't be used.
+    #[error(transparent)]
+    State(#[from] state_dir::Error),
+    /// The files can't be put in place.
+    #[error(transparent)]
+    Durable(#[from] durable::Error),
+    /// The file system said no.
+    #[error("{doing} {}", path.display())]
+    Io {
+        /// What we were doing.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A staged database can't be given other names.
+    #[error("{}: changing names", path.display())]
+    Bolt {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        source: bolt::Error,
+    },
+    /// `--node` names nobody.
+    #[error("--node: {id:?} is not in the backup, which has {}", known.join(", "))]
+    UnknownNode {
+        /// Its id.
+        id: String,
+        /// Those that are.
+        known: Vec<String>,
+    },
+    /// The backup of several servers can't go to the folder of one.
+    #[error("{} is the folder of one server, and the backup has several", path.display())]
+    OneFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The backup would be moved away by its own restore.
+    #[error("{} is inside a folder that would be replaced", backup.display())]
+    Inside {
+        /// The backup.
+        backup: PathBuf,
+    },
+    /// Other names for some of the members: the others would not know them.
+    #[error("not all members are restored ({} would not be): other names for some are no cluster", missing.join(", "))]
+    RenameAlone {
+        /// Ids of the members that aren't.
+        missing: Vec<String>,
+    },
+    /// A name that isn't there.
+    #[error("no member has the {what} {name:?}")]
+    UnknownName {
+        /// `id` or `address`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Members that raft would refuse.
+    #[error("the members with their new names: {reason}")]
+    BadNames {
+        /// What raft would say.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Backup(error) => error.hint(),
+            Error::Durable(error) | Error::State(state_dir::Error::Durable(error)) => error.hint(),
+            Error::OneFolder { .. } => Some("--node restores one of them"),
+            Error::Inside { .. } => Some("move the backup elsewhere first"),
+            Error::RenameAlone { .. } => Some("restore all nodes of the cluster together"),
+            _ => None,
+        }
+    }
+
+    /// Whether the call was refused for what is there, rather than failed.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Error::Backup(error) => error.is_refusal(),
+            Error::State(state_dir::Error::Locked { .. })
+            | Error::Durable(durable::Error::Locked { .. })
+            | Error::State(state_dir::Error::Durable(durable::Error::Locked { .. }))
+            | Error::OneFolder { .. }
+            | Error::Inside { .. }
+            | Error::RenameAlone { .. }
+            | Error::BadNames { .. } => true,
+            _ => false,
+        }
+    }
+}
