@@ -171,6 +171,7 @@ main_job() {
 step "what is needed: Rust, a C linker" need_rust
 need_cc
 step "what is needed: Go" need_go
+step "what is needed: strace" need_strace
 step "what is needed: Docker" need_docker
 sweep
 
