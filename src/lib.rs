@@ -1,11 +1,12 @@
 //! Makes, reads, checks and mends the HashiCorp Raft state of op-conductor clusters, offline.
 //!
-//! Data has four ways, and each can be followed by opening the modules in this order:
+//! Data has five ways, and each can be followed by opening the modules in this order:
 //!
 //! ```text
 //! down   cluster::ClusterSpec -> generate::Plan -> raft::codec -> bolt::tx -> durable -> <output>/<id>/*.db
 //! back   <dir>/<id>/*.db -> bolt::read -> raft stores -> inspect::Node, entries::Entries | verify::Report -> text or JSON
 //! bulk   pairs of a store (compact), or lines in any order (transfer, scratch) -> bolt::bulk -> durable
+//! safe   <dir>/<id>/* -> backup -> <backups>/raft-backup-<time> -> restore -> durable
 //! truth  the same files -> gate: containers with real raft and op-conductor
 //! ```
 //!

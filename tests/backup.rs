@@ -7,6 +7,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::state::{cluster, run, run_in, snapshot, tree};
 use op_conductor_init::state_dir::{StateDir, lock};
@@ -248,6 +249,51 @@ fn list_tells_what_each_backup_has() {
     let (code, _, stderr) = run(&["backups", "verify", backups.to_str().unwrap()]);
     assert_eq!(code, 1, "the folder above is no backup");
     assert!(stderr.contains("holds backups, and is none itself"), "{stderr}");
+}
+
+#[test]
+fn a_node_that_makes_snapshots_and_removes_old_ones_is_copied_with_one_that_fits() {
+    let (dir, state, backups) = place();
+    let (node, scratch) = (state.join("a"), dir.path().join("scratch"));
+    let _held = lock(&[StateDir::new(&node)], std::time::Duration::ZERO).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut last = "1-2-1".to_owned();
+            for turn in 0_u64.. {
+                // As raft does: made under another name, renamed, and then the one before goes.
+                let (index, name) = (1 + turn % 2, format!("1-{}-1", 1 + turn % 2));
+                snapshot(&scratch, index, 1);
+                if last != name {
+                    fs::rename(scratch.join("snapshots").join(&name), node.join("snapshots").join(&name)).unwrap();
+                    fs::remove_dir_all(node.join("snapshots").join(&last)).unwrap();
+                    last = name;
+                }
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(turn % 7));
+            }
+        });
+        let made: Vec<PathBuf> = (0..12).map(|_| path(&backup(&node, &backups, &[]))).collect();
+        done.store(true, Ordering::Relaxed);
+        for folder in made {
+            assert_eq!(verify(&folder), (0, vec![]));
+            assert!((1..=2).contains(&fs::read_dir(folder.join("a/snapshots")).unwrap().count()));
+        }
+    });
+}
+
+#[test]
+fn a_snapshot_behind_the_logs_end_is_waited_for_and_then_an_error() {
+    let (_dir, state, backups) = place();
+    let _held = lock(&[StateDir::new(state.join("a"))], std::time::Duration::ZERO).unwrap();
+    snapshot(&state.join("a"), 9, 4);
+    let flags = ["backup", "--state-dir", state.to_str().unwrap(), "--backup-dir", backups.to_str().unwrap()];
+    let (code, _, stderr) = run(&flags);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("a snapshot of index 9 came behind the log's end"), "{stderr}");
+    assert!(!backups.exists());
 }
 
 #[test]

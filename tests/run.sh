@@ -74,6 +74,14 @@ need_go() {
     (cd oracle && go version) || missing "Go 1.25 or newer, for the oracle" "found $(GOTOOLCHAIN=local go version)"
 }
 
+# Kills the command at each change that it makes.
+need_strace() {
+    if ! command -v strace >/dev/null && is_debian_root; then
+        apt strace
+    fi
+    command -v strace >/dev/null || missing "strace" "install it and put it on the PATH"
+}
+
 # A client that can talk to the daemon: one that came with the daemon is preferred.
 docker_answers() {
     docker version >/dev/null 2>&1 && return
@@ -163,6 +171,7 @@ main_job() {
 step "what is needed: Rust, a C linker" need_rust
 need_cc
 step "what is needed: Go" need_go
+step "what is needed: strace" need_strace
 step "what is needed: Docker" need_docker
 sweep
 

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::copy::{CopyError, copy};
 use super::error::Error;
 use super::manifest::{FileEntry, Manifest, NodeInfo};
 use super::open::{Backup, Form};
 use super::{check_space, free_space};
+use crate::durable::{Paced, Syncer};
 use crate::inspect::{self, Depth};
 use crate::payload::Release;
 use crate::progress::Progress;
 use crate::report::{Finding, Severity};
 use crate::verify::{Report, verify_to};
 
-/// Makes the file that a copy of one of the backup's goes to; none when it is only to be compared.
-pub(crate) type MakeFile<'a> = &'a mut dyn FnMut(&FileEntry) -> Result<Option<File>, Error>;
+/// Makes the file that a copy of one of the backup's goes to, and says where; none when it is only to be compared.
+pub(crate) type MakeFile<'a> = &'a mut dyn FnMut(&FileEntry) -> Result<Option<(File, PathBuf)>, Error>;
 /// Is handed the file that was made.
 pub(crate) type FileMade<'a> = &'a mut dyn FnMut(&FileEntry, File) -> Result<(), Error>;
 
@@ -25,6 +26,7 @@ pub(crate) fn compare(
     backup: &Backup,
     make: MakeFile<'_>,
     made: FileMade<'_>,
+    syncer: Option<&Syncer>,
     progress: &dyn Progress,
 ) -> Result<Vec<Finding>, Error> {
     let mut findings = backup.findings().to_vec();
@@ -41,16 +43,16 @@ pub(crate) fn compare(
                 Form::Archive => Error::Archive { path: backup.path().to_owned(), source },
                 Form::Folder => Error::Io { doing: "reading", path: backup.path().join(path), source },
             };
-            let mut to = make(file)?;
-            let copied = match &mut to {
-                Some(to) => copy(bytes, to, &()),
+            let to = make(file)?;
+            let copied = match &to {
+                Some((to, at)) => copy(bytes, &mut Paced::new(to, at, syncer), &()),
                 None => copy(bytes, &mut std::io::sink(), &()),
             };
             let copied = copied.map_err(|error| match error {
                 CopyError::Read(source) => reading(source),
                 CopyError::Write(source) => Error::Io { doing: "writing a copy of", path: path.into(), source },
             })?;
-            if let Some(to) = to {
+            if let Some((to, _)) = to {
                 made(file, to)?;
             }
             let differs = if copied.len != file.size {
@@ -111,7 +113,7 @@ pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) ->
     let in_place = backup.form() == Form::Folder && !backup.by_ancestor();
     progress.expect(manifest.total_size());
     let (found, report) = if in_place {
-        let found = compare(&backup, &mut |_| Ok(None), &mut |_, _| Ok(()), progress)?;
+        let found = compare(&backup, &mut |_| Ok(None), &mut |_, _| Ok(()), None, progress)?;
         (found, content(path, release))
     } else {
         let unpacked = tempfile::Builder::new().prefix("op-conductor-init-verify-").tempdir();
@@ -125,10 +127,12 @@ pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) ->
         }
         let mut make = |file: &FileEntry| {
             let path = to.join(&file.path);
-            let made = File::create_new(&path).map_err(|source| Error::Io { doing: "creating", path, source })?;
-            Ok(Some(made))
+            match File::create_new(&path) {
+                Ok(made) => Ok(Some((made, path))),
+                Err(source) => Err(Error::Io { doing: "creating", path, source }),
+            }
         };
-        let found = compare(&backup, &mut make, &mut |_, _| Ok(()), progress)?;
+        let found = compare(&backup, &mut make, &mut |_, _| Ok(()), None, progress)?;
         (found, content(to, release))
     };
     let damaged = found.iter().any(|finding| ["BACKUP-001", "BACKUP-002"].contains(&finding.id));

@@ -9,7 +9,7 @@ use super::copy::{Copied, CopyError, copy};
 use super::error::Error;
 use super::live;
 use super::manifest::{FileEntry, FolderEntry, Manifest};
-use crate::durable::{Fresh, Syncer};
+use crate::durable::{Fresh, Paced, Syncer};
 use crate::open::open_file;
 use crate::progress::Progress;
 use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir, lock_shared};
@@ -59,8 +59,10 @@ impl Making<'_> {
         let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
         let mut source = open_file(from).map_err(reading)?;
         let metadata = source.metadata().map_err(reading)?;
-        let mut to = self.create(path, &metadata)?;
-        let copied = copy(&mut source, &mut to, self.progress).map_err(|error| self.failed(error, from, path))?;
+        let to = self.create(path, &metadata)?;
+        let made = self.fresh.path().join(self.top).join(path);
+        let copied = copy(&mut source, &mut Paced::new(&to, &made, self.syncer), self.progress)
+            .map_err(|error| self.failed(error, from, path))?;
         self.done(to, path, &metadata, copied)
     }
 

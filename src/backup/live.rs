@@ -22,7 +22,7 @@ use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 const TRIES: u32 = 10;
 /// The pause before that, which doubles each time, and its end.
 const PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// So often a database is copied whole before its entries are read in chunks.
 const TRIES_OF_WHOLE: u32 = 3;
 /// A database above this length, in bytes, is tried once: its copy takes so long that the next try won't do better.

@@ -132,7 +132,7 @@ fn pack(fresh: &mut Fresh, manifest: &Manifest) -> Result<(), Error> {
     let to = fresh.create_file(PACKED, ADDED_MODE)?;
     archive::pack(&fresh.path().join(MADE), &name, manifest, to).map_err(packing)?;
     let packed = Backup::open(&path)?;
-    let found = check::compare(&packed, &mut |_| Ok(None), &mut |_, _| Ok(()), &())?;
+    let found = check::compare(&packed, &mut |_| Ok(None), &mut |_, _| Ok(()), None, &())?;
     match found.is_empty() && packed.manifest() == manifest {
         true => Ok(fresh.remove(MADE)?),
         false => Err(Error::NotSound { findings: found }),

@@ -46,7 +46,7 @@ pub use fresh::Fresh;
 pub use journal::{Entry, Journal, Pending, pending};
 pub(crate) use lock::{Kind, flock_until, try_flock};
 pub use staging::Staging;
-pub use syncer::Syncer;
+pub use syncer::{Paced, Syncer};
 
 /// Mode of the folders that lead to the output folder, and of that itself, where they are made.
 const ROOT_MODE: u32 = 0o755;

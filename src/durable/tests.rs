@@ -381,3 +381,53 @@ fn modes_are_exact_and_the_stage_is_private() {
     assert_eq!(staging.commit().unwrap(), None, "nothing was there before");
     assert_eq!([mode(&path), mode(&path.join("a")), mode(&path.join("a/db"))], [0o755, 0o777, 0o666]);
 }
+
+/// Makes a folder with a file in it, under the first name that is free.
+fn make(disk: Disk, path: &Path) -> Result<PathBuf, Error> {
+    let mut fresh = Fresh::begin_on(disk, path)?;
+    fresh.create_dir("made", 0o755)?;
+    fresh.write_file("made/db", b"new", 0o600)?;
+    fresh.publish("made", ["x".to_owned(), "x-2".to_owned()])
+}
+
+#[test]
+fn something_new_is_there_whole_or_not_at_all_wherever_it_stops() {
+    let (mut stops, mut made) = (0, 0);
+    for at in 0.. {
+        for crash in [true, false] {
+            let dir = temp_dir();
+            let root = dir.path().join("new/root");
+            let disk = if crash { crash_at(at, true) } else { error_at(at, true) };
+            let result = make(disk, &root);
+            let whole = tree(&[("x/", ""), ("x/db", "new")]);
+            let there = root.join("x").exists();
+            assert!(!there || read_tree(&root.join("x")) == tree(&[("db", "new")]), "step {at}");
+            if result.is_ok() && crash {
+                made += 1;
+            }
+            // The next one removes what is left, and takes the next name where the first one is taken.
+            let next = make(Disk::default(), &root).unwrap();
+            assert_eq!(next, root.join(if there { "x-2" } else { "x" }), "step {at}");
+            let mut found = read_tree(&root);
+            found.retain(|path, _| !path.starts_with("x-2"));
+            assert_eq!(found, whole, "step {at}: nothing is left over");
+            stops += 1;
+        }
+        if made > 0 {
+            break;
+        }
+    }
+    assert!(stops > 20, "there are steps to stop at: {stops}");
+}
+
+#[test]
+fn what_another_process_is_making_is_left_alone() {
+    let dir = temp_dir();
+    let mut first = Fresh::begin(dir.path()).unwrap();
+    first.write_file("made", b"1", 0o600).unwrap();
+    let mut second = Fresh::begin(dir.path()).unwrap();
+    second.write_file("made", b"2", 0o600).unwrap();
+    second.publish("made", ["second".to_owned()]).unwrap();
+    first.publish("made", ["second".to_owned(), "first".to_owned()]).unwrap();
+    assert_eq!(read_tree(dir.path()), tree(&[("first", "1"), ("second", "2")]));
+}

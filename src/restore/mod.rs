@@ -224,7 +224,10 @@ fn stage(
     let syncer = Syncer::start();
     let shared = RefCell::new(staging);
     let mut make = |file: &FileEntry| match target(file, place, whole) {
-        Some(path) => Ok(Some(shared.borrow_mut().create_file(path)?)),
+        Some(path) => {
+            let mut staging = shared.borrow_mut();
+            Ok(Some((staging.create_file(&path)?, staging.staged(path))))
+        }
         None => Ok(None),
     };
     let mut made = |file: &FileEntry, to| {
@@ -233,7 +236,7 @@ fn stage(
         }
         Ok(())
     };
-    let found = compare(backup, &mut make, &mut made, progress);
+    let found = compare(backup, &mut make, &mut made, Some(&syncer), progress);
     // The error that came first is the one to tell.
     let synced = syncer.finish();
     let found = found?;
