@@ -41,6 +41,8 @@ const LONGEST_SNAPSHOT: Duration = Duration::from_mins(10);
 const DAMAGED: &str = "keep a copy of the folder; if the other nodes are sound, remove this one from the cluster and add it again with an empty folder, else restore all nodes from one backup";
 /// A bucket whose pages lead nowhere; the checker, when it runs, tells more.
 const UNREADABLE: &str = "BOLT-025";
+/// Entries are missing between two others.
+const GAP: &str = "RAFT-005";
 /// A bolt file without the store's bucket.
 const NO_BUCKET: &str = "NODE-003";
 
@@ -193,12 +195,13 @@ impl Node {
     /// When the log changes meanwhile, `each` is called with [`None`] and then for all entries again.
     pub fn read(path: &Path, depth: Depth, each: &mut dyn FnMut(Option<&Log<'_>>)) -> Result<Node, Error> {
         let id = server_id(path);
-        // The log first: raft raises its term before it appends an entry of that term.
+        // The log first: raft makes a snapshot before it cuts off what that has. The stable store last: raft raises its
+        // term before it appends an entry of that term.
         let (log_store, (log, log_findings)) = read_log(&path.join(LOG_FILE), depth, each)?;
         let LogContent { summary: log, head, payload_versions } = log;
-        let (stable_store, (stable, stable_findings)) = read_stable(&path.join(STABLE_FILE), depth)?;
         let folder = path.join(SNAPSHOTS_DIR);
         let snapshots = snapshot_store::list(&folder).map_err(|source| Error::Io { path: folder, source })?;
+        let (stable_store, (stable, stable_findings)) = read_stable(&path.join(STABLE_FILE), depth)?;
         let head = head.into_iter().chain(head_of_snapshot(path, &snapshots)).max_by_key(|stored| stored.head.number);
         let path = path.to_owned();
         let findings = Vec::new();
@@ -209,6 +212,7 @@ impl Node {
         if depth != Depth::Content {
             node.check_snapshots();
         }
+        node.excuse_gaps();
         node.check();
         Ok(node)
     }
@@ -265,6 +269,21 @@ impl Node {
             let found = snapshot_store::check(&folder, meta, place == 0);
             if found.is_empty() || folder.join(&meta.folder).is_dir() {
                 self.findings.extend(found);
+            }
+        }
+    }
+
+    /// A follower that a leader sent its snapshot keeps the end of its old log, and goes on behind the snapshot: raft
+    /// reads nothing in front of it, and sends others the snapshot instead. (hashicorp/raft raft.go installSnapshot,
+    /// snapshot.go compactLogsWithTrailing)
+    fn excuse_gaps(&mut self) {
+        let Some(Index(snapshot)) = self.snapshots.listed.first().map(|meta| meta.index) else { return };
+        for finding in self.findings.iter_mut().filter(|finding| finding.id == GAP) {
+            if finding.place.first_index.is_some_and(|index| index <= snapshot.saturating_add(1)) {
+                finding.severity = Severity::Note;
+                finding.message = format!(
+                    "entries are missing before this one, and the snapshot up to {snapshot} has them: so it looks when a leader sent a snapshot"
+                );
             }
         }
     }

@@ -147,6 +147,16 @@ fn with_snapshot() -> Folder {
     folder
 }
 
+/// The same when a leader sent that snapshot: the end of the old log is still there.
+fn with_sent_snapshot() -> Folder {
+    let mut pairs = entries(60, 70, 400);
+    pairs.extend(entries(81, 90, 400));
+    let (log, older) = store(4096, LOGS_BUCKET, &pairs, 5);
+    let mut folder = with_snapshot();
+    folder.files.insert(LOG_FILE, log);
+    Folder { name: "with a sent snapshot", older, ..folder }
+}
+
 /// A log that raft-boltdb wrote, in transactions of seven entries.
 fn of_go() -> Folder {
     let dir = tempfile::tempdir().unwrap();
@@ -638,7 +648,7 @@ fn nothing_that_makes_go_fail_passes() {
     let folders = folders();
     let dir = tempfile::tempdir().unwrap();
     let mut judge = Judge::new();
-    for folder in &folders {
+    for folder in folders.iter().chain(&[with_sent_snapshot()]) {
         // A folder of the server's own name, beside nothing else.
         let path = dir.path().join(folder.name).join("a");
         folder.write(&path);

@@ -307,6 +307,22 @@ fn each_finding_happens() {
     }
 }
 
+/// The severities of the findings of this id.
+fn severities(report: &Value, id: &str) -> Vec<String> {
+    let all = report["findings"].as_array().unwrap().iter().filter(|finding| finding["id"] == id);
+    all.map(|finding| finding["severity"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_gap_is_an_error_only_behind_the_snapshot() {
+    for (snapshot, expected) in [(7, "error"), (8, "note")] {
+        let cluster = Cluster::new();
+        cluster.snapshot(|meta| meta.replace("\"Index\":1,", &format!("\"Index\":{snapshot},")), V3);
+        cluster.log("a", 9, &command(9, V3));
+        assert_eq!(severities(&verify(&cluster, &[]), "RAFT-005"), [expected], "a snapshot up to {snapshot}");
+    }
+}
+
 /// Those of pages are made in tests/damage.rs, BOLT-025 is told by info, NODE-006 in the library's own tests.
 #[test]
 fn the_page_has_all_findings_and_no_others() {
