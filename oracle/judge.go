@@ -109,8 +109,24 @@ func (w *judgeWorker) stop() {
 	}
 }
 
-// judge reads the child's lines: the names of the steps as they begin, then the verdict.
-func (w *judgeWorker) judge(ctx context.Context, dir string) (judgement, error) {
+// judge gives the child a copy of the folder, which is removed whatever becomes of the child.
+func (w *judgeWorker) judge(ctx context.Context, dir string) (verdict judgement, err error) {
+	scratch, err := os.MkdirTemp("", "judge-")
+	if err != nil {
+		return judgement{}, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	dirCopy := filepath.Join(scratch, filepath.Base(dir))
+	if err := os.CopyFS(dirCopy, os.DirFS(dir)); err != nil {
+		return judgement{}, err
+	}
+	verdict, err = w.judgeCopy(ctx, dirCopy)
+	verdict.Dir = dir
+	return verdict, err
+}
+
+// judgeCopy reads the child's lines: the names of the steps as they begin, then the verdict.
+func (w *judgeWorker) judgeCopy(ctx context.Context, dir string) (judgement, error) {
 	if w.child == nil {
 		if err := w.start(ctx); err != nil {
 			return judgement{}, err
@@ -148,7 +164,7 @@ func (w *judgeWorker) judge(ctx context.Context, dir string) (judgement, error) 
 	return verdict, nil
 }
 
-// judgeHere judges folders one after the other, each as a copy.
+// judgeHere judges folders one after the other, and writes to them.
 func judgeHere(in io.Reader, out io.Writer) error {
 	debug.SetMaxStack(64 << 20)
 	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: judgeMemory, Max: judgeMemory}); err != nil {
@@ -163,21 +179,12 @@ func judgeHere(in io.Reader, out io.Writer) error {
 	return lines.Err()
 }
 
-func judgeOne(dir string, out io.Writer) (err error) {
-	scratch, err := os.MkdirTemp("", "judge-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	dirCopy := filepath.Join(scratch, filepath.Base(dir))
-	if err := os.CopyFS(dirCopy, os.DirFS(dir)); err != nil {
-		return err
-	}
+func judgeOne(dir string, out io.Writer) error {
 	for _, step := range judgeSteps() {
 		if err := printJSON(out, fields{"step": step.name}); err != nil {
 			return err
 		}
-		if err := guard(func() error { return step.run(dirCopy) }); err != nil {
+		if err := guard(func() error { return step.run(dir) }); err != nil {
 			return printJSON(out, judgement{Dir: dir, Step: step.name, Error: err.Error()})
 		}
 	}
@@ -204,10 +211,7 @@ func judgeRead(dir string) error {
 		return err
 	}
 	defer s.Close()
-	log, err := readLog(s.log, 0)
-	if err == nil && log.Error != "" {
-		err = errors.New(log.Error)
-	}
+	err = judgeEntries(s.log, dir)
 	for _, key := range []string{"CurrentTerm", "LastVoteTerm"} {
 		_, stableErr := s.stable.GetUint64([]byte(key))
 		if stableErr != nil && stableErr.Error() == "not found" {
@@ -216,6 +220,38 @@ func judgeRead(dir string) error {
 		err = errors.Join(err, stableErr)
 	}
 	return err
+}
+
+// judgeEntries reads every entry. Those that the newest snapshot has may be missing: raft never asks for them.
+func judgeEntries(log *boltStore, dir string) error {
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, 1, hclog.NewNullLogger())
+	if err != nil {
+		return err
+	}
+	metas, err := snapshots.List()
+	if err != nil {
+		return err
+	}
+	var snapshot uint64
+	if len(metas) > 0 {
+		snapshot = metas[0].Index
+	}
+	first, err := log.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := log.LastIndex()
+	if err != nil {
+		return err
+	}
+	for index := first; index != 0 && index <= last; index++ {
+		var entry raft.Log
+		err := log.GetLog(index, &entry)
+		if err != nil && !(errors.Is(err, raft.ErrLogNotFound) && index <= snapshot) {
+			return fmt.Errorf("index %d: %w", index, err)
+		}
+	}
+	return nil
 }
 
 // judgeStart starts raft as op-conductor does, but for a transport that reaches nobody, and stops it.
