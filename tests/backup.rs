@@ -144,6 +144,22 @@ fn damaged_state_is_no_backup_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn a_replacement_that_is_half_done_is_no_state_to_back_up() {
+    let (_dir, state, backups) = place();
+    let stage = state.join(".op-conductor-init-dead");
+    fs::create_dir(&stage).unwrap();
+    let journal = r#"{"version":1,"replaced":".replaced-20260101-000000","entries":[{"name":"a","new":1,"old":2}]}"#;
+    fs::write(stage.join("journal.json"), journal).unwrap();
+    for source in [&state, &state.join("a")] {
+        let flags = ["backup", "--state-dir", source.to_str().unwrap(), "--backup-dir", backups.to_str().unwrap()];
+        let (code, _, stderr) = run(&flags);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains("a replacement was interrupted"), "{stderr}");
+    }
+    assert!(!backups.exists());
+}
+
+#[test]
 fn a_target_that_cannot_be_written_is_an_error_of_the_system() {
     let (_dir, state, _) = place();
     let flags = ["backup", "--state-dir", state.to_str().unwrap(), "--backup-dir"];

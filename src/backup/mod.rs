@@ -21,6 +21,8 @@ mod manifest;
 mod open;
 mod shelf;
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,11 +85,7 @@ pub fn backup(
     let layout = if folders == [state_dir] { Layout::Node } else { Layout::Nodes };
     refuse_inside(backup_dir, state_dir, &folders)?;
     let root = root(state_dir, layout);
-    // No replacement begins while it is read, and none is half done.
-    let _undisturbed = durable::lock_shared(&root, lock_timeout)?;
-    if let Some(pending) = durable::pending(&root)?.into_iter().find(|pending| pending.journal.is_some()) {
-        return Err(Error::Pending { stage: pending.stage });
-    }
+    let _undisturbed = undisturbed(&root, lock_timeout)?;
     let needed = folders.iter().map(|folder| size(folder)).sum();
     progress.expect(needed);
     let mut fresh = Fresh::begin(backup_dir)?;
@@ -124,6 +122,19 @@ pub fn backup(
     Ok(Outcome { path, manifest, findings, left_out: left_out(&folders) })
 }
 
+/// Sees that no replacement is half done, and that none begins while the returned lock is held. Who may not even read the
+/// folder above a server's can't have begun one there.
+fn undisturbed(root: &Path, lock_timeout: Duration) -> Result<Option<File>, Error> {
+    let lock = match durable::lock_shared(root, lock_timeout) {
+        Err(durable::Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+        lock => lock?,
+    };
+    match durable::pending(root)?.into_iter().find(|pending| pending.journal.is_some()) {
+        Some(pending) => Err(Error::Pending { stage: pending.stage }),
+        None => Ok(Some(lock)),
+    }
+}
+
 /// Makes the archive of the folder that was made, and reads it back.
 fn pack(fresh: &mut Fresh, manifest: &Manifest) -> Result<(), Error> {
     let name = names(manifest, "").next().unwrap_or_default();
@@ -152,7 +163,8 @@ fn take(making: &mut Making<'_>, folders: &[PathBuf]) -> Result<Vec<Finding>, Er
     }
     let mut running = Vec::new();
     let mut entries: Vec<NodeEntry> = Vec::new();
-    for attempt in 1.. {
+    let mut attempt = 1;
+    loop {
         for (id, folder) in &todo {
             let taken = making.node(id, folder)?;
             if taken.running {
@@ -173,8 +185,8 @@ fn take(making: &mut Making<'_>, folders: &[PathBuf]) -> Result<Vec<Finding>, Er
             entries.retain(|entry| entry.id != *id);
         }
         std::thread::sleep(Duration::from_millis(100) * attempt);
+        attempt += 1;
     }
-    unreachable!("the last attempt is judged")
 }
 
 /// Refuses what raft could not start from, and notes what each node has.
