@@ -2,14 +2,16 @@
 
 mod check;
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use check::{StateFile, check};
 
@@ -60,7 +62,7 @@ pub struct Snapshots {
 
 /// Lists the snapshots in `folder`; none when it doesn't exist.
 ///
-/// raft passes over names that end in `.tmp`, metas that it can't read and versions above 1, and sorts by term,
+/// raft passes over names that end in `.tmp`, metas that it can't read and versions but 0 and 1, and sorts by term,
 /// index and id, newest first. (List, getSnapshots)
 pub fn list(folder: &Path) -> io::Result<Snapshots> {
     let entries = match fs::read_dir(folder) {
@@ -94,11 +96,12 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
     file.take(MAX_META_LEN).read_to_end(&mut text).map_err(|error| format!("meta.json: {error}"))?;
     // Go reads bytes that are no UTF-8 as U+FFFD.
     let meta = GoMeta::parse(&String::from_utf8_lossy(&text)).map_err(|error| format!("meta.json: {error}"))?;
-    if meta.version > 1 {
+    if !matches!(meta.version, 0 | 1) {
         return Err(format!("meta.json: expected version 0 or 1, found {}", meta.version));
     }
     let server = |server: GoServer| {
-        let suffrage = Suffrage::from_byte(server.suffrage);
+        // Go has an int here, and takes whatever it doesn't know for a nonvoter.
+        let suffrage = u8::try_from(server.suffrage).map_or(Suffrage::Unknown(u8::MAX), Suffrage::from_byte);
         Server { suffrage, id: server.id, address: server.address }
     };
     let servers = meta.configuration.servers.unwrap_or_default();
@@ -107,9 +110,12 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
         id: meta.id,
         index: Index(meta.index),
         term: Term(meta.term),
-        configuration: Configuration { servers: servers.into_iter().map(server).collect() },
+        configuration: Configuration {
+            servers: servers.into_iter().map(|it| server(it.unwrap_or_default())).collect(),
+        },
         configuration_index: Index(meta.configuration_index),
-        size: meta.size,
+        // No file has a size below 0.
+        size: u64::try_from(meta.size).unwrap_or_default(),
         crc: meta.crc,
         peers: meta.peers,
         version: meta.version,
@@ -119,7 +125,7 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
 /// Encodes a meta.json as Go does: one line, `<`, `>` and `&` escaped. (hashicorp/raft file_snapshot.go writeMeta)
 pub fn encode_meta(meta: &SnapshotMeta) -> Vec<u8> {
     let server = |server: &Server| GoServer {
-        suffrage: server.suffrage.to_byte(),
+        suffrage: i64::from(server.suffrage.to_byte()),
         id: server.id.clone(),
         address: server.address.clone(),
     };
@@ -130,7 +136,9 @@ pub fn encode_meta(meta: &SnapshotMeta) -> Vec<u8> {
         index: meta.index.0,
         term: meta.term.0,
         peers: base64(&meta.peers),
-        configuration: GoConfiguration { servers: Some(meta.configuration.servers.iter().map(server).collect()) },
+        configuration: GoConfiguration {
+            servers: Some(meta.configuration.servers.iter().map(server).map(Some).collect()),
+        },
         configuration_index: meta.configuration_index.0,
         size: meta.size,
         crc: base64(&meta.crc),
@@ -156,9 +164,9 @@ struct GoMetaOut<'a> {
     crc: Option<String>,
 }
 
-/// raft's fileSnapshotMeta, as encoding/json reads it: a key in any case, null for what isn't said, nothing required.
-/// Keys are in lower case here.
-#[derive(Deserialize)]
+/// raft's fileSnapshotMeta, as encoding/json's Decoder reads it: a key in any case, null for what isn't said, nothing required,
+/// and no look at what comes behind it. Keys are in lower case here.
+#[derive(Deserialize, Default)]
 struct GoMeta {
     #[serde(default, deserialize_with = "or_null")]
     version: i64,
@@ -173,7 +181,7 @@ struct GoMeta {
     #[serde(default, deserialize_with = "or_null", rename = "configurationindex")]
     configuration_index: u64,
     #[serde(default, deserialize_with = "or_null")]
-    size: u64,
+    size: i64,
     #[serde(default, deserialize_with = "bytes")]
     crc: Vec<u8>,
     #[serde(default, deserialize_with = "bytes")]
@@ -182,18 +190,67 @@ struct GoMeta {
 
 impl GoMeta {
     fn parse(text: &str) -> serde_json::Result<GoMeta> {
-        serde_json::from_value(with_lower_keys(serde_json::from_str(text)?))
+        let LowerKeys(value) = LowerKeys::deserialize(&mut serde_json::Deserializer::from_str(text))?;
+        Ok(Option::<GoMeta>::deserialize(value)?.unwrap_or_default())
     }
 }
 
-/// The same value; of keys that differ in case alone the last counts.
-fn with_lower_keys(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            map.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), with_lower_keys(value))).collect()
+/// A value whose keys are in lower case; of those that differ in case alone, or not at all, the last in the text counts.
+struct LowerKeys(Value);
+
+impl<'de> Deserialize<'de> for LowerKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LowerKeys, D::Error> {
+        deserializer.deserialize_any(LowerKeysVisitor).map(LowerKeys)
+    }
+}
+
+struct LowerKeysVisitor;
+
+impl<'de> Visitor<'de> for LowerKeysVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(LowerKeys(value)) = list.next_element()? {
+            values.push(value);
         }
-        Value::Array(list) => list.into_iter().map(with_lower_keys).collect(),
-        other => other,
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, LowerKeys(value))) = entries.next_entry::<String, LowerKeys>()? {
+            map.insert(key.to_ascii_lowercase(), value);
+        }
+        Ok(Value::Object(map))
     }
 }
 
@@ -201,23 +258,24 @@ fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserialize
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// Go's []byte in JSON: base64, or null.
+/// Go's []byte in JSON: base64, in which line ends don't count, or null.
 fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    let mut text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    text.retain(|letter| !matches!(letter, '\r' | '\n'));
     BASE64_STANDARD.decode(text).map_err(serde::de::Error::custom)
 }
 
 #[derive(Deserialize, Serialize, Default)]
 #[serde(rename_all(serialize = "PascalCase"))]
 struct GoConfiguration {
-    servers: Option<Vec<GoServer>>,
+    servers: Option<Vec<Option<GoServer>>>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, Default)]
 #[serde(rename_all(serialize = "PascalCase"))]
 struct GoServer {
     #[serde(default, deserialize_with = "or_null")]
-    suffrage: u8,
+    suffrage: i64,
     #[serde(default, deserialize_with = "or_null", rename(serialize = "ID"))]
     id: String,
     #[serde(default, deserialize_with = "or_null")]
@@ -272,6 +330,32 @@ mod tests {
         add(folder.path(), "3-77-1795395401949", &text);
         let listed = list(folder.path()).unwrap().listed;
         assert_eq!(String::from_utf8(encode_meta(&listed[0])).unwrap(), text);
+    }
+
+    /// Each of these was put before raft 1.8.0, which read all but the last two.
+    #[test]
+    fn what_go_reads_is_listed_and_what_it_passes_over_is_not() {
+        let listed = |change: &dyn Fn(&str) -> String| {
+            let folder = tempfile::tempdir().unwrap();
+            add(folder.path(), "3-77-1", &change(GO_META));
+            list(folder.path()).unwrap().listed.into_iter().next()
+        };
+        let same = listed(&str::to_owned);
+        assert_eq!(listed(&|meta| format!("{meta}\0garbage")), same);
+        assert_eq!(listed(&|meta| meta.replace("mV3J", "mV\\r\\n3J")), same);
+        assert_eq!(listed(&|meta| meta.replace("\"Size\":9", "\"Size\":-1")).unwrap().size, 0);
+        let last = listed(&|meta| meta.replace("\"Term\":3", "\"Term\":3,\"INDEX\":5")).unwrap();
+        assert_eq!(last.index, Index(5), "the last of two keys");
+        let suffrage = |text: &str| {
+            let meta = listed(&|meta| meta.replace("\"Suffrage\":0", &format!("\"Suffrage\":{text}")));
+            meta.unwrap().configuration.servers[0].suffrage
+        };
+        assert_eq!([suffrage("300"), suffrage("-1")], [Suffrage::Unknown(u8::MAX); 2]);
+        let nobody = listed(&|meta| meta.replace("[{", "[null,{")).unwrap();
+        assert_eq!(nobody.configuration.servers.len(), 2);
+        assert_eq!(listed(&|_| "null".to_owned()).unwrap().id, "");
+        assert_eq!(listed(&|meta| meta.replace("\"Version\":1", "\"Version\":-1")), None);
+        assert_eq!(listed(&|_| String::new()), None);
     }
 
     #[test]
