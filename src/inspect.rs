@@ -233,6 +233,11 @@ impl Node {
         }
     }
 
+    /// The head in the newest snapshot.
+    pub fn head_of_snapshot(&self) -> Option<StoredHead> {
+        head_of_snapshot(&self.path, &self.snapshots)
+    }
+
     /// Index and term of the last entry, or of the snapshot behind which there is none.
     pub fn last(&self) -> (Index, Term) {
         let snapshot = self.snapshots.listed.first().map(|meta| (meta.index, meta.term));
@@ -301,12 +306,15 @@ impl Node {
             }
             (true, true) => {}
         }
-        for finding in check_stable(&self.stable, self.log.last) {
+        let snapshot = self.snapshots.listed.first().map(|meta| (meta.index, meta.term));
+        let highest = snapshot.into_iter().chain(self.log.last).max_by_key(|(_, term)| *term);
+        for finding in check_stable(&self.stable, highest) {
             add(finding.in_file(STABLE_FILE));
         }
         if let Some((first, _)) = self.log.first
             && first > Index(1)
-            && !self.snapshots.listed.iter().any(|meta| meta.index.0.saturating_add(1) >= first.0)
+            // op-conductor keeps one snapshot, and raft loads no other than the newest by term.
+            && self.snapshots.listed.first().is_none_or(|meta| meta.index.0.saturating_add(1) < first.0)
         {
             let message = format!(
                 "the log begins at {first} and no snapshot reaches {}: raft panics with \"log not found\"",

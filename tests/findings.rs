@@ -314,6 +314,55 @@ fn severities(report: &Value, id: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_term_below_that_of_the_snapshot_is_an_error() {
+    let cluster = Cluster::new();
+    cluster.snapshot(|meta| meta.replace("\"Term\":1", "\"Term\":9"), V3);
+    assert_eq!(severities(&verify(&cluster, &[]), "RAFT-011"), ["error"]);
+}
+
+#[test]
+fn only_the_newest_snapshot_counts_for_where_the_log_begins() {
+    let cluster = Cluster::new();
+    let newest = cluster.snapshot(|meta| meta.replace("\"Term\":1", "\"Term\":2"), V3);
+    fs::rename(newest, cluster.node("a").join("snapshots/newest")).unwrap();
+    cluster.snapshot(|meta| meta.replace("\"Index\":1,", "\"Index\":4,"), V3);
+    let pair = (Index(5).to_key().to_vec(), encoded(&command(5, V3)));
+    cluster.rewrite(LOG_FILE, LOGS_BUCKET, &[pair]);
+    assert_eq!(severities(&verify(&cluster, &[]), "RAFT-015"), ["error"]);
+}
+
+#[test]
+fn same_entries_behind_different_ones_are_an_error() {
+    let cluster = Cluster::new();
+    for (id, term) in [("a", 4), ("b", 5)] {
+        cluster.log(id, 3, &entry(3, term, LogType::Noop, b""));
+        cluster.log(id, 4, &entry(4, 9, LogType::Noop, b""));
+    }
+    assert_eq!(severities(&verify(&cluster, &[]), "CLUSTER-001"), ["error"]);
+}
+
+#[test]
+fn a_snapshot_that_a_release_cannot_read_is_an_error() {
+    let cluster = Cluster::new();
+    cluster.snapshot(same, V4);
+    assert_eq!(severities(&verify(&cluster, &["--for", "op-conductor:v1.9.3"]), "PAY-005"), ["error"]);
+    assert_eq!(severities(&verify(&cluster, &["--for", "op-conductor:v1.19.0"]), "PAY-005"), [""; 0]);
+}
+
+#[test]
+fn voters_are_counted_by_the_members_of_now() {
+    let cluster = Cluster::new();
+    let dated = |ids: &[&str]| {
+        let appended_at = AppendedAt::from_unix(1_700_000_000, 0);
+        Log { appended_at, ..entry(3, 4, LogType::Configuration, &members(ids)) }
+    };
+    cluster.log("a", 3, &dated(&["a", "b", "c", "d"]));
+    assert_eq!(severities(&verify(&cluster, &[]), "CLUSTER-006"), ["warning"]);
+    cluster.log("a", 3, &dated(&["a", "b", "c"]));
+    assert_eq!(severities(&verify(&cluster, &[]), "CLUSTER-006"), [""; 0]);
+}
+
+#[test]
 fn a_gap_is_an_error_only_behind_the_snapshot() {
     for (snapshot, expected) in [(7, "error"), (8, "note")] {
         let cluster = Cluster::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::codec::{decode_configuration, decode_log, decode_peers, encodes_to};
-use super::configuration::Configuration;
+use super::configuration::{Configuration, Server, Suffrage};
 use super::log::{Index, Log, LogType, Term};
 use super::stable_store::StableState;
 use crate::report::{Finding, Findings, Severity};
@@ -127,11 +127,12 @@ impl LogChecker {
                     self.add(index, "RAFT-008", Severity::Error, format!("{error}: raft panics at its start"));
                 }
             },
-            LogType::AddPeerDeprecated | LogType::RemovePeerDeprecated => {
-                if let Err(error) = decode_peers(data) {
+            LogType::AddPeerDeprecated | LogType::RemovePeerDeprecated => match decode_peers(data) {
+                Ok(peers) => self.take_configuration(index, log.term, of_peers(peers)),
+                Err(error) => {
                     self.add(index, "RAFT-008", Severity::Error, format!("{error}: raft refuses to start"));
                 }
-            }
+            },
             LogType::Command | LogType::Noop | LogType::Barrier => {}
         }
         if !encodes_to(log, value) {
@@ -162,6 +163,13 @@ impl LogChecker {
             summary.dated += u64::from(!log.appended_at.is_zero());
         }
     }
+}
+
+/// The members that a list of peers stands for: voters whose ids are their addresses. (hashicorp/raft configuration.go
+/// decodePeers)
+fn of_peers(peers: Vec<String>) -> Configuration {
+    let server = |address: String| Server { suffrage: Suffrage::Voter, id: address.clone(), address };
+    Configuration { servers: peers.into_iter().map(server).collect() }
 }
 
 /// Judges the stable keys against the last entry's term.
@@ -209,7 +217,6 @@ pub fn check_stable(stable: &StableState, last: Option<(Index, Term)>) -> Vec<Fi
 #[cfg(test)]
 mod tests {
     use super::super::codec::{encode_configuration, encode_log};
-    use super::super::configuration::{Server, Suffrage};
     use super::super::log::AppendedAt;
     use super::*;
 
@@ -261,6 +268,19 @@ mod tests {
         assert_eq!(summary.previous_configuration.unwrap().index, Index(1));
         assert_eq!(summary.latest_configuration.unwrap().configuration.servers.len(), 1);
         assert_eq!(summary.by_type, BTreeMap::from([(0, 1), (5, 2)]));
+    }
+
+    #[test]
+    fn a_legacy_list_of_peers_is_a_configuration() {
+        let mut checker = LogChecker::default();
+        let peers = b"\x92\xa3x:1\xa3y:1";
+        checker.push(&1_u64.to_be_bytes(), &entry(1, 1, LogType::Configuration, &configuration(&["a"])));
+        checker.push(&2_u64.to_be_bytes(), &entry(2, 1, LogType::RemovePeerDeprecated, peers));
+        let (summary, findings) = checker.finish();
+        assert_eq!(findings, []);
+        let latest = summary.latest_configuration.unwrap();
+        let members: Vec<_> = latest.configuration.voters().map(|it| (&*it.id, &*it.address)).collect();
+        assert_eq!((latest.index, members), (Index(2), vec![("x:1", "x:1"), ("y:1", "y:1")]));
     }
 
     #[test]

@@ -113,9 +113,12 @@ pub fn verify_to(
         compare_nodes(&nodes, &mut findings);
         winners = Some(next_leaders(&nodes, &mut findings));
     }
-    for node in &nodes {
-        even_voters(node, &mut findings);
-    }
+    // Who has the last entry has the members that will count.
+    let ahead = nodes.iter().max_by_key(|node| {
+        let (index, term) = node.last();
+        (term, index)
+    });
+    ahead.into_iter().for_each(|node| even_voters(node, &mut findings));
     check_heads(&nodes, release, &mut findings);
     interrupted(path, &mut findings);
     let single = (folders == [path]).then(|| std::path::absolute(path).ok()).flatten();
@@ -142,9 +145,11 @@ pub fn verify_to(
 /// The distinct entries at the indexes of one window: equal ones of several nodes are kept once.
 #[derive(Debug, Default)]
 struct Contents {
-    /// (index, term) -> hash of the content, and the first node that has it.
-    known: HashMap<(u64, u64), (u64, usize)>,
+    /// By index and term: the entry of the first node that has it.
+    known: HashMap<(u64, u64), Known>,
     node: usize,
+    /// Index and term of the node's entry that was seen last.
+    previous: Option<(u64, u64)>,
     /// First index of the window.
     start: u64,
     /// The lowest index behind the window, where the next one begins: hostile entries can be 2^63 apart.
@@ -153,16 +158,28 @@ struct Contents {
     different: Vec<(u64, u64, usize, usize)>,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// A hash.
+    content: u64,
+    /// Term of the entry right before it, when a node has that.
+    before: Option<u64>,
+    node: usize,
+}
+
 impl Contents {
     fn begin(&mut self, node: usize, start: u64) {
         self.node = node;
+        self.previous = None;
         self.start = start;
         self.different.retain(|(.., second)| *second != node);
-        self.known.retain(|_, (_, first)| *first != node);
+        self.known.retain(|_, known| known.node != node);
     }
 
     fn add(&mut self, log: &Log<'_>) {
         let (index, term) = (log.index.0, log.term.0);
+        let previous = self.previous.replace((index, term));
+        let before = previous.filter(|(last, _)| last.checked_add(1) == Some(index)).map(|(_, term)| term);
         match index.checked_sub(self.start) {
             None => return,
             Some(0..WINDOW) => {}
@@ -175,9 +192,12 @@ impl Contents {
         let mut hasher = DefaultHasher::new();
         (log.kind, log.data.as_deref(), log.extensions.as_deref()).hash(&mut hasher);
         let content = hasher.finish();
-        let (known, first) = *self.known.entry((index, term)).or_insert((content, self.node));
-        if known != content && self.different.len() < 100 {
-            self.different.push((index, term, first, self.node));
+        let node = self.node;
+        let known = self.known.entry((index, term)).or_insert(Known { content, before, node });
+        let differs = known.content != content || matches!((known.before, before), (Some(a), Some(b)) if a != b);
+        known.before = known.before.or(before);
+        if differs && self.different.len() < 100 {
+            self.different.push((index, term, known.node, node));
         }
     }
 }
@@ -204,7 +224,7 @@ fn compare_entries(nodes: &[Node], mut contents: Contents, findings: &mut Vec<Fi
     for (index, term, first, second) in contents.different {
         let (first, second) = (&nodes[first].id, &nodes[second].id);
         let message = format!(
-            "the entry of term {term} differs from that of {first}: raft compares only index and term and would never notice"
+            "the entry of term {term}, or the term of the one before it, differs from that of {first}: raft compares only index and term here and would never notice"
         );
         findings.push(Finding::new("CLUSTER-001", Severity::Error, message).in_node(second).at_index(index).hint(
             "the folders are not of one cluster, or one was edited alone: generate or restore all nodes together",
@@ -393,15 +413,24 @@ fn check_heads(nodes: &[Node], release: Option<Release>, findings: &mut Vec<Find
     }
     let Some(release) = release else { return };
     for node in nodes {
-        for version in node.payload_versions.iter().filter(|version| !release.can_read(**version)) {
-            let message = format!(
-                "payloads of form {version}, which op-conductor {} can't decode: it never starts sequencing on them, and says nothing",
-                release.tag
-            );
+        let in_snapshot = node.head_of_snapshot().map(|stored| stored.head.version);
+        let versions = node.payload_versions.iter().map(|version| (*version, false));
+        let versions = versions.chain(in_snapshot.map(|version| (version, true)));
+        for (version, is_snapshot) in versions.filter(|(version, _)| !release.can_read(*version)) {
+            let tag = release.tag;
+            let message = if is_snapshot {
+                format!(
+                    "the snapshot's payload is of form {version}, which op-conductor {tag} can't decode: it doesn't start"
+                )
+            } else {
+                format!(
+                    "payloads of form {version}, which op-conductor {tag} can't decode: it never starts sequencing on them, and says nothing"
+                )
+            };
             findings.push(
                 Finding::new("PAY-005", Severity::Error, message)
                     .in_node(&node.id)
-                    .hint(format!("releases that read {version}: {}", Release::that_read(*version).join(", "))),
+                    .hint(format!("releases that read {version}: {}", Release::that_read(version).join(", "))),
             );
         }
     }
@@ -469,8 +498,10 @@ fn compare_description(
 }
 
 fn even_voters(node: &Node, findings: &mut Vec<Finding>) {
-    let first = node.log.first_configuration.as_ref().or(node.log.latest_configuration.as_ref());
-    let voters = first.map_or(0, |at| at.configuration.voters().count());
+    // What the named plan puts behind the first one on followers never counts.
+    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_untouched()).cloned();
+    let members = generated.or_else(|| node.latest_configuration());
+    let voters = members.map_or(0, |at| at.configuration.voters().count());
     if voters > 0 && voters.is_multiple_of(2) {
         let message = format!("{voters} voters: an even number survives no more failures than {}", voters - 1);
         findings.push(Finding::new("CLUSTER-006", Severity::Warning, message));
