@@ -276,6 +276,14 @@ const CASES: &[Case] = &[
         it.log("a", 3, &command(3, V3));
         it.log("b", 3, &command(3, &changed(V3, HASH, b"another")));
     }),
+    ("CLUSTER-012", &[], |it| {
+        it.snapshot(same, V3);
+        let folder = it.snapshot(|meta| meta.replace("\"CRC\":\"", "\"CRC\":\"AAAA"), V3);
+        let other = it.node("b").join("snapshots");
+        fs::create_dir_all(&other).unwrap();
+        fs::rename(folder, other.join("1-1-9")).unwrap();
+        it.snapshot(same, V3);
+    }),
     ("REPORT-001", &[], |it| (5..305).for_each(|at| it.log("a", at * 2, &entry(at * 2, 4, LogType::Noop, b"")))),
 ];
 

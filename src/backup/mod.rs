@@ -8,7 +8,7 @@
 //!     <id>/raft-log.db, raft-stable.db, snapshots/
 //! ```
 //!
-//! A node that is stopped is copied byte for byte, under a shared lock. One that runs is copied without ([`live`]).
+//! A node that is stopped is copied byte for byte, under a shared lock. One that runs is copied without (`live`).
 
 mod ancestor;
 mod archive;

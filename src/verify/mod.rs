@@ -20,7 +20,7 @@ use crate::payload::Release;
 use crate::progress::Progress;
 use crate::raft::{Configuration, Log};
 use crate::report::{Finding, Severity};
-use crate::state_dir::{LOG_FILE, STABLE_FILE};
+use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 
 pub use members::{Error as MembersError, Expected};
 
@@ -268,6 +268,7 @@ fn compare_nodes(nodes: &[Node], findings: &mut Vec<Finding>) {
     }
     forgotten_candidacies(nodes, findings);
     two_heads(nodes, findings);
+    two_states(nodes, findings);
     let ids: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
     let members = nodes.iter().filter_map(Node::latest_configuration).max_by_key(|at| at.index);
     let servers = members.iter().flat_map(|at| &at.configuration.servers);
@@ -318,6 +319,28 @@ fn two_heads(nodes: &[Node], findings: &mut Vec<Finding>) {
             other.number, other.hash, first.id, head.hash
         );
         findings.push(Finding::new("CLUSTER-011", Severity::Warning, message).in_node(&node.id));
+    }
+}
+
+/// Whether two nodes' snapshots of one entry hold different states: entries are applied in one order, so they can't.
+fn two_states(nodes: &[Node], findings: &mut Vec<Finding>) {
+    let mut known: HashMap<_, (&str, &[u8])> = HashMap::new();
+    for node in nodes {
+        for meta in &node.snapshots.listed {
+            let (first, crc) = *known.entry((meta.index, meta.term)).or_insert((&node.id, &meta.crc));
+            if crc != meta.crc {
+                let message = format!(
+                    "the snapshot of entry {} (term {}) holds another state than that of {first}: the state machines have parted",
+                    meta.index, meta.term
+                );
+                findings.push(
+                    Finding::new("CLUSTER-012", Severity::Error, message)
+                        .in_node(&node.id)
+                        .in_file(&format!("{SNAPSHOTS_DIR}/{}", meta.folder))
+                        .hint("find out by the chain which block is right (snapshot show); add the other node again"),
+                );
+            }
+        }
     }
 }
 
