@@ -231,9 +231,11 @@ fn without_a_terminal_and_without_force_it_is_refused_in_words() {
 fn the_folder_above_is_listed_and_never_picked_from() {
     let place = Place::new();
     let above = place.backup.parent().unwrap();
-    let (code, _, stderr) = restore(above, &place.state, &["--force"]);
-    assert_eq!(code, 1);
-    assert!(stderr.contains(place.backup.file_name().unwrap().to_str().unwrap()), "{stderr}");
+    for flags in [&["--force"][..], &[]] {
+        let (code, _, stderr) = restore(above, &place.state, flags);
+        assert_eq!(code, 1);
+        assert!(stderr.contains(place.backup.file_name().unwrap().to_str().unwrap()), "{stderr}");
+    }
 }
 
 #[test]

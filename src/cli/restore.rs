@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser};
+use op_conductor_init::backup::Backup;
 use op_conductor_init::durable::Owner;
 use op_conductor_init::restore::{self, Error, FileChange, GUARDS, NodeChange, Plan, Rename};
 use serde_json::json;
@@ -169,6 +170,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
+        // What is no backup is told before there is talk of asking.
+        Backup::open(&self.backup_dir).map_err(|error| failure(error.into()))?;
         if !(self.force || self.dry_run || io::stdin().is_terminal()) {
             let error = anyhow::anyhow!("there is no terminal to ask on, and no --force: nothing was changed");
             return Err(Failure::refused(error).with_hint(Some("--dry-run shows what would be done")));
