@@ -183,6 +183,7 @@ const CASES: &[Case] = &[
         it.rewrite(LOG_FILE, LOGS_BUCKET, &[pair]);
     }),
     ("RAFT-016", &[], |it| it.stable("a", CURRENT_TERM, b"7")),
+    ("RAFT-018", &[], |it| it.stable("a", CURRENT_TERM, &u64::MAX.to_be_bytes())),
     ("RAFT-017", &[], |it| {
         // The flags of the last element of the top level, which is `logs`.
         let path = it.node("a").join(LOG_FILE);

@@ -85,7 +85,7 @@ fn log(page_size: usize, entries: u64, len: usize) -> Vec<u8> {
 
 /// A stable store whose term is above those of all logs here.
 fn stable() -> Vec<u8> {
-    store(4096, CONF_BUCKET, &[(CURRENT_TERM.as_bytes().to_vec(), u64::MAX.to_be_bytes().to_vec())])
+    store(4096, CONF_BUCKET, &[(CURRENT_TERM.as_bytes().to_vec(), (1_u64 << 62).to_be_bytes().to_vec())])
 }
 
 fn folder(log: &[u8], stable: &[u8]) -> TempDir {

@@ -8,6 +8,9 @@ use super::log::{Index, Log, LogType, Term};
 use super::stable_store::StableState;
 use crate::report::{Finding, Findings, Severity};
 
+/// An index or a term above this one leaves no room for those to come.
+const LAST_NUMBER: u64 = u64::MAX - (1 << 32);
+
 /// A configuration and the entry that it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigurationAt {
@@ -103,6 +106,13 @@ impl LogChecker {
                 "an entry at index 0: raft takes a log that begins there for empty".to_owned(),
             );
         }
+        if index.0 > LAST_NUMBER || log.term.0 > LAST_NUMBER {
+            let message = format!(
+                "index {index} of term {}: so high that none is left for what comes next, and raft begins at 0 again",
+                log.term
+            );
+            self.add(index, "RAFT-018", Severity::Error, message);
+        }
         let Some((last, term)) = self.summary.last else { return };
         if last.0.checked_add(1) != Some(index.0) {
             let message = format!("a gap: the entry before is {last}; raft panics with \"log not found\"");
@@ -177,6 +187,10 @@ pub fn check_stable(stable: &StableState, last: Option<(Index, Term)>) -> Vec<Fi
     let mut findings = Vec::new();
     let mut add = |id, severity, message: String| findings.push(Finding::new(id, severity, message));
     let current = stable.term();
+    if current.0 > LAST_NUMBER {
+        let message = format!("CurrentTerm is {current}: so high that none is left for the next elections");
+        add("RAFT-018", Severity::Error, message);
+    }
     if let Some((index, term)) = last
         && current < term
     {
