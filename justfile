@@ -53,7 +53,7 @@ oracle *ARGS:
 fuzz TARGET SECONDS:
     cargo +nightly fuzz run --sanitizer none {{TARGET}} -- -max_total_time={{SECONDS}} -max_len=65536 -timeout=10 -rss_limit_mb=512
 
-# Let Go and verify judge N changed folders, and print the table (20,000 take about five minutes).
+# Let Go and verify judge N changed directories, and print the table (20,000 take about five minutes).
 differential N:
     test -x oracle/bin/oracle-raft-1.8.0 || oracle/build.sh 1.8.0
     DIFFERENTIAL_COUNT={{N}} cargo test --features gate --test differential -- --nocapture

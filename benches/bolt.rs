@@ -1,7 +1,7 @@
 //! A log store of 10,000 entries of 1 KiB: put in one transaction, read back, checked.
 //!
 //! Throughput is in bytes of data (10,000 x 1,024), for the check in bytes of the file. Files are in cargo's target
-//! folder; reads come from the page cache.
+//! directory; reads come from the page cache.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 mod common;

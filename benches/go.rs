@@ -16,9 +16,9 @@ use std::time::Instant;
 use clap::Parser;
 use common::{configuration, entry};
 use op_conductor_init::bolt::{BulkWriter, Db, ReadAt, Reader, Storage, check};
-use op_conductor_init::entries::Entries;
 use op_conductor_init::raft::codec::{decode_log, encode_configuration, encode_log};
 use op_conductor_init::raft::{CONF_BUCKET, Index, LOGS_BUCKET, Log};
+use op_conductor_init::state::entries::Entries;
 use serde::Deserialize;
 
 const LOG_FILE: &str = "raft-log.db";
@@ -35,7 +35,7 @@ struct Options {
     /// Bytes of an entry's command.
     #[arg(long, default_value_t = 1024)]
     size: usize,
-    /// Folder for temporary files, which decides about the disk.
+    /// Directory for temporary files, which decides about the disk.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
     /// Write the table to this file too, with what is known of the machine.
@@ -426,7 +426,7 @@ fn results(options: &Options, table: &str) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = read("/proc/loadavg");
     let load = load.split(' ').next().unwrap_or_default();
-    let dir = if options.dir == std::env::temp_dir() { "the temporary folder" } else { "the folder of --dir" };
+    let dir = if options.dir == std::env::temp_dir() { "the temporary directory" } else { "the directory of --dir" };
     format!(
         "# Rust beside Go, and beside the disk\n\n\
         `just bench-compare` wrote this: {cores} cores of {model}, load {load} at the end, files in {dir}. Go is raft 1.7.3,\n\

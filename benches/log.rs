@@ -15,11 +15,11 @@ use common::entry;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use op_conductor_init::bolt::{BulkWriter, Db, check};
 use op_conductor_init::compact::{Target, compact};
-use op_conductor_init::entries::Entries;
-use op_conductor_init::inspect::{Depth, Node};
 use op_conductor_init::raft::codec::encode_log;
 use op_conductor_init::raft::{CONF_BUCKET, Index, LOGS_BUCKET, Log, Term};
-use op_conductor_init::state_dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::entries::Entries;
+use op_conductor_init::state::{Depth, Node};
 use op_conductor_init::transfer::{Line, import, stable};
 use op_conductor_init::verify::verify;
 use tempfile::TempDir;
@@ -85,13 +85,13 @@ fn new_file(path: &Path) -> File {
     File::options().read(true).write(true).create_new(true).open(path).unwrap()
 }
 
-/// Writes both stores of a server to a new folder `a`.
+/// Writes both stores of a server to a new directory `a`.
 fn server(dir: &Path, logs: &[Log<'_>]) -> PathBuf {
-    let folder = dir.join("a");
-    fs::create_dir(&folder).unwrap();
-    bulk_write(&folder.join(LOG_FILE), logs);
-    stable(Term(1), new_file(&folder.join(STABLE_FILE)), PAGE_SIZE).unwrap();
-    folder
+    let directory = dir.join("a");
+    fs::create_dir(&directory).unwrap();
+    bulk_write(&directory.join(LOG_FILE), logs);
+    stable(Term(1), new_file(&directory.join(STABLE_FILE)), PAGE_SIZE).unwrap();
+    directory
 }
 
 fn bulk_write(path: &Path, logs: &[Log<'_>]) {
@@ -162,8 +162,8 @@ fn append(criterion: &mut Criterion) {
     }
 }
 
-fn scan(folder: &Path) -> usize {
-    let mut entries = Entries::open(folder, Index(0)).unwrap();
+fn scan(directory: &Path) -> usize {
+    let mut entries = Entries::open(directory, Index(0)).unwrap();
     let mut bytes = 0;
     while let Some(log) = entries.next_log().unwrap() {
         bytes += log.data.map_or(0, |data| data.len());
@@ -184,21 +184,21 @@ fn read(criterion: &mut Criterion) {
     for (count, len) in LOGS {
         let dir = temporary();
         let logs = logs(count, len);
-        let folder = server(dir.path(), &logs);
+        let directory = server(dir.path(), &logs);
         jammdb_write(&dir.path().join("jammdb"), &logs);
         let db = jammdb::OpenOptions::new().pagesize(PAGE_SIZE as u64).open(dir.path().join("jammdb")).unwrap();
         group.throughput(Throughput::Bytes(count * len as u64));
         let id = |what| BenchmarkId::new(what, name(count, len));
-        group.bench_function(id("scan"), |bencher| bencher.iter(|| scan(&folder)));
+        group.bench_function(id("scan"), |bencher| bencher.iter(|| scan(&directory)));
         group.bench_function(id("scan by jammdb"), |bencher| bencher.iter(|| jammdb_scan(&db)));
         group.bench_function(id("check"), |bencher| {
-            bencher.iter(|| assert_eq!(check(File::open(folder.join(LOG_FILE)).unwrap()).unwrap().problems, []));
+            bencher.iter(|| assert_eq!(check(File::open(directory.join(LOG_FILE)).unwrap()).unwrap().problems, []));
         });
         group.bench_function(id("info"), |bencher| {
-            bencher.iter(|| assert_eq!(Node::read(&folder, Depth::Content, &mut |_| ()).unwrap().log.count, count));
+            bencher.iter(|| assert_eq!(Node::read(&directory, Depth::Content, &mut |_| ()).unwrap().log.count, count));
         });
         group.bench_function(id("verify"), |bencher| {
-            bencher.iter(|| assert_eq!(verify(&folder, None, &()).unwrap().counts().errors, 0));
+            bencher.iter(|| assert_eq!(verify(&directory, None, &()).unwrap().counts().errors, 0));
         });
     }
 }
@@ -208,10 +208,11 @@ fn rewrite(criterion: &mut Criterion) {
     for (count, len) in LOGS {
         let dir = temporary();
         let logs = logs(count, len);
-        let folder = server(dir.path(), &logs);
+        let directory = server(dir.path(), &logs);
         group.throughput(Throughput::Bytes(count * len as u64));
         group.bench_function(BenchmarkId::new("compact", name(count, len)), |bencher| {
-            let compacted = |out: TempDir| compact(&folder, Target::Folder(out.path()), Duration::ZERO, &()).unwrap();
+            let compacted =
+                |out: TempDir| compact(&directory, Target::Directory(out.path()), Duration::ZERO, &()).unwrap();
             bencher.iter_batched(temporary, compacted, BatchSize::PerIteration);
         });
         // A step that is prime to the count takes each line once, far from its neighbours.

@@ -1,6 +1,6 @@
-//! Makes a server's folder with a long log, for load tests: `cargo run --release --example make-log -- N SIZE OUT`.
+//! Makes a server's directory with a long log, for load tests: `cargo run --release --example make-log -- N SIZE OUT`.
 //!
-//! OUT is the folder of the server; its name is the server's id. The log has a configuration with that server alone,
+//! OUT is the directory of the server; its name is the server's id. The log has a configuration with that server alone,
 //! then N commands of SIZE pseudo-random bytes: the same in every run. Real raft starts on it and applies them.
 
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use op_conductor_init::raft::codec::{encode_configuration, encode_log};
 use op_conductor_init::raft::{
     AppendedAt, CONF_BUCKET, CURRENT_TERM, Configuration, Index, LOGS_BUCKET, Log, LogType, Server, Suffrage, Term,
 };
-use op_conductor_init::state_dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 
 #[derive(Parser)]
 pub(crate) struct Options {
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     count: u64,
     /// Bytes of each
     size: usize,
-    /// Folder of the server, which must not exist; its name is the server's id
+    /// Directory of the server, which must not exist; its name is the server's id
     out: PathBuf,
     /// Address of the server in the configuration
     #[arg(long, default_value = "127.0.0.1:50050")]

@@ -1,22 +1,22 @@
-//! Makes seeds of servers' folders and payload files: `cargo run --manifest-path fuzz/Cargo.toml --bin seeds -- PATH...`
+//! Makes seeds of servers' directories and payload files: `cargo run --manifest-path fuzz/Cargo.toml --bin seeds -- PATH...`
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use op_conductor_init::bolt::Reader;
-use op_conductor_init::entries::Entries;
+use op_conductor_init::state::entries::Entries;
 use op_conductor_init::raft::{Index, LogType};
-use op_conductor_init::state_dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 
 fn main() {
     for (number, path) in std::env::args_os().skip(1).map(PathBuf::from).enumerate() {
-        if path.is_dir() { folder(number, &path) } else { seed("payload", &format!("seed-{number}"), &fs::read(path).unwrap()) }
+        if path.is_dir() { directory(number, &path) } else { seed("payload", &format!("seed-{number}"), &fs::read(path).unwrap()) }
     }
 }
 
 fn seed(target: &str, name: &str, bytes: &[u8]) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join(name), bytes).unwrap();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join(name), bytes).unwrap();
 }
 
 /// A database without the pages that bbolt has not used yet: what is shorter is tried more often.
@@ -27,7 +27,7 @@ fn used(path: &Path) -> Vec<u8> {
     bytes
 }
 
-fn folder(number: usize, path: &Path) {
+fn directory(number: usize, path: &Path) {
     let (log, stable) = (used(&path.join(LOG_FILE)), used(&path.join(STABLE_FILE)));
     for target in ["bolt_read", "bolt_check"] {
         seed(target, &format!("seed-{number}-log"), &log);
@@ -42,7 +42,7 @@ fn folder(number: usize, path: &Path) {
     }
     both.insert(0, u8::try_from(in_64ths).unwrap());
     both.extend(&stable);
-    seed("verify_folder", &format!("seed-{number}"), &both);
+    seed("verify_directory", &format!("seed-{number}"), &both);
     let mut entries = Entries::open(path, Index(0)).unwrap();
     while let Some((index, bytes)) = entries.next_bytes().unwrap() {
         if index.0 < 20 {

@@ -6,13 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use op_conductor_init::bolt::{self, Bucket, Reader};
-use op_conductor_init::inspect::{Depth, Node};
 use op_conductor_init::payload::{Envelope, Head};
 use op_conductor_init::raft::codec::{
     decode_configuration, decode_log, decode_peers, encode_configuration, encode_log, is_written_form,
 };
-use op_conductor_init::raft::snapshot_store;
-use op_conductor_init::state_dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::snapshots;
+use op_conductor_init::state::{Depth, Node};
 use op_conductor_init::verify::verify;
 
 /// Walks all buckets of a file, the nested ones of the first levels too.
@@ -80,13 +80,13 @@ pub fn configuration(bytes: &[u8]) {
 
 /// Lists and checks a snapshot with this meta.json.
 pub fn snapshot_meta(bytes: &[u8]) {
-    in_folder(|folder| {
-        let snapshot = folder.join("1-2-3");
+    in_directory(|directory| {
+        let snapshot = directory.join("1-2-3");
         fs::create_dir_all(&snapshot).unwrap();
         fs::write(snapshot.join("meta.json"), bytes).unwrap();
         fs::write(snapshot.join("state.bin"), b"state").unwrap();
-        for meta in snapshot_store::list(folder).unwrap().listed {
-            let _ = snapshot_store::check(folder, &meta, true);
+        for meta in snapshots::list(directory).unwrap().listed {
+            let _ = snapshots::check(directory, &meta, true);
         }
     });
 }
@@ -100,31 +100,31 @@ pub fn payload(bytes: &[u8]) {
     assert_eq!(envelope.encode(), bytes);
 }
 
-/// Verifies a folder: two bytes say how many of the others are the log's, in 64ths; the rest is the stable store's.
-pub fn verify_folder(bytes: &[u8]) {
+/// Verifies a directory: two bytes say how many of the others are the log's, in 64ths; the rest is the stable store's.
+pub fn verify_directory(bytes: &[u8]) {
     let Some((at, rest)) = bytes.split_first() else { return };
     let (log, stable) = rest.split_at(rest.len() * usize::from(*at % 65) / 64);
-    in_folder(|folder| {
-        fs::write(folder.join(LOG_FILE), log).unwrap();
-        fs::write(folder.join(STABLE_FILE), stable).unwrap();
-        let report = verify(folder, None, &()).unwrap();
-        assert!(report.findings.iter().all(|finding| op_conductor_init::explain::find(finding.id).is_some()));
-        let _ = Node::read(folder, Depth::Content, &mut |_| {}).unwrap().campaign();
+    in_directory(|directory| {
+        fs::write(directory.join(LOG_FILE), log).unwrap();
+        fs::write(directory.join(STABLE_FILE), stable).unwrap();
+        let report = verify(directory, None, &()).unwrap();
+        assert!(report.findings.iter().all(|finding| op_conductor_init::report::explain::find(finding.id).is_some()));
+        let _ = Node::read(directory, Depth::Content, &mut |_| {}).unwrap().campaign();
     });
 }
 
-/// A folder that is kept from call to call: making one each time takes longer than what is to be tried.
-fn in_folder(run: impl FnOnce(&Path)) {
+/// A directory that is kept from call to call: making one each time takes longer than what is to be tried.
+fn in_directory(run: impl FnOnce(&Path)) {
     thread_local! {
-        static FOLDER: RefCell<Option<tempfile::TempDir>> = const { RefCell::new(None) };
+        static DIRECTORY: RefCell<Option<tempfile::TempDir>> = const { RefCell::new(None) };
     }
-    FOLDER.with_borrow_mut(|kept| {
-        let folder = kept.get_or_insert_with(|| {
+    DIRECTORY.with_borrow_mut(|kept| {
+        let directory = kept.get_or_insert_with(|| {
             // In memory, where there is such a place.
             let shared = Path::new("/dev/shm");
             let made = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
             made.unwrap()
         });
-        run(folder.path());
+        run(directory.path());
     });
 }

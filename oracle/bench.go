@@ -51,7 +51,7 @@ func runBench(_ context.Context, args []string) error {
 	size := flags.Int("size", 1024, "`bytes` a command")
 	batch := flags.Int("batch", 64, "entries a transaction")
 	noSync := flags.Bool("no-sync", false, "no fsync after a transaction")
-	dir := flags.String("dir", "", "`folder` for the file (required); storelogs makes it anew, getlog and check need it")
+	dir := flags.String("dir", "", "`directory` for the file (required); storelogs makes it anew, getlog and check need it")
 	only := flags.String("only", "", "comma-separated `names` of the parts to time; default: all")
 	_ = flags.Parse(args)
 	if *dir == "" || *batch < 1 {

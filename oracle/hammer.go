@@ -22,7 +22,7 @@ type hammerFlags struct {
 func runHammer(ctx context.Context, args []string) (err error) {
 	var f hammerFlags
 	flags := flag.NewFlagSet("hammer", flag.ExitOnError)
-	flags.StringVar(&f.dir, "dir", "", "the server's `folder` (required)")
+	flags.StringVar(&f.dir, "dir", "", "the server's `directory` (required)")
 	flags.IntVar(&f.size, "entries-size", 1024, "`bytes` a command")
 	flags.IntVar(&f.batch, "batch", 1, "entries a transaction")
 	flags.DurationVar(&f.interval, "interval", 10*time.Millisecond, "`time` between transactions; 0: none")

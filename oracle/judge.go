@@ -20,7 +20,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// judgement says whether bbolt, raft-boltdb and raft live with a server's folder, and what failed first if not.
+// judgement says whether bbolt, raft-boltdb and raft live with a server's directory, and what failed first if not.
 type judgement struct {
 	Dir   string `json:"dir"`
 	OK    bool   `json:"ok"`
@@ -31,7 +31,7 @@ type judgement struct {
 // judgeMemory bounds the address space of a child: a damaged length must not take the machine's memory.
 const judgeMemory = 8 << 30
 
-// judgeSteps are what a node does with its folder, from the least to the most.
+// judgeSteps are what a node does with its directory, from the least to the most.
 func judgeSteps() []struct {
 	name string
 	run  func(dir string) error
@@ -50,7 +50,7 @@ func judgeSteps() []struct {
 
 func runJudge(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("judge", flag.ExitOnError)
-	limit := flags.Duration("time-limit", 10*time.Second, "give up on a folder after this `time`")
+	limit := flags.Duration("time-limit", 10*time.Second, "give up on a directory after this `time`")
 	child := flags.Bool("child", false, "judge in this very process (used by judge itself)")
 	_ = flags.Parse(args)
 	if *child {
@@ -109,7 +109,7 @@ func (w *judgeWorker) stop() {
 	}
 }
 
-// judge gives the child a copy of the folder, which is removed whatever becomes of the child.
+// judge gives the child a copy of the directory, which is removed whatever becomes of the child.
 func (w *judgeWorker) judge(ctx context.Context, dir string) (verdict judgement, err error) {
 	scratch, err := os.MkdirTemp("", "judge-")
 	if err != nil {
@@ -141,7 +141,7 @@ func (w *judgeWorker) judgeCopy(ctx context.Context, dir string) (judgement, err
 			err = json.Unmarshal(line, &verdict)
 		}
 		if err == nil && (verdict.OK || verdict.Error != "") {
-			// A goroutine that goes on with what failed must not end the child in the middle of the next folder.
+			// A goroutine that goes on with what failed must not end the child in the middle of the next directory.
 			if !timer.Stop() || !verdict.OK {
 				w.stop()
 			}
@@ -164,7 +164,7 @@ func (w *judgeWorker) judgeCopy(ctx context.Context, dir string) (judgement, err
 	return verdict, nil
 }
 
-// judgeHere judges folders one after the other, and writes to them.
+// judgeHere judges directories one after the other, and writes to them.
 func judgeHere(in io.Reader, out io.Writer) error {
 	debug.SetMaxStack(64 << 20)
 	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: judgeMemory, Max: judgeMemory}); err != nil {

@@ -28,12 +28,12 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"write", "write stores and snapshots from a JSON plan on stdin", runWrite},
-		{"read", "print the stores of a server's folder", runRead},
+		{"read", "print the stores of a server's directory", runRead},
 		{"check", "run bbolt's own check on files", runCheck},
-		{"judge", "check, read, start raft on and write to copies of folders named on stdin", runJudge},
+		{"judge", "check, read, start raft on and write to copies of directories named on stdin", runJudge},
 		{"puts", "make files from sequences of puts on stdin", runPuts},
 		{"node", "run one raft node", runNode},
-		{"hammer", "append to the stores of a folder without pause", runHammer},
+		{"hammer", "append to the stores of a directory without pause", runHammer},
 		{"bench", "time the store's and the codec's calls", runBench},
 		{"version", "print the versions of the modules inside", runVersion},
 	}

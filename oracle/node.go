@@ -27,7 +27,7 @@ func parseNodeFlags(args []string) (nodeFlags, error) {
 	var f nodeFlags
 	flags := flag.NewFlagSet("node", flag.ExitOnError)
 	flags.StringVar(&f.id, "id", "", "server `id` (required)")
-	flags.StringVar(&f.dir, "dir", "", "storage `folder`: the state is in its subfolder named as the id (required)")
+	flags.StringVar(&f.dir, "dir", "", "storage `directory`: the state is in its subdirectory named as the id (required)")
 	flags.StringVar(&f.bind, "bind", "0.0.0.0:50050", "`address` to listen on for raft")
 	flags.StringVar(&f.advertise, "advertise", "", "`host:port` that the others dial, resolved at start; default: the address bound")
 	flags.StringVar(&f.http, "http", "", "`address` of the HTTP control; default: none")

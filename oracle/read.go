@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// state is what real raft would read from a server's folder.
+// state is what real raft would read from a server's directory.
 type state struct {
 	Log       logState        `json:"log"`
 	Stable    []stableValue   `json:"stable"`
@@ -51,10 +51,10 @@ type snapshotState struct {
 
 func runRead(_ context.Context, args []string) error {
 	flags := flag.NewFlagSet("read", flag.ExitOnError)
-	dir := flags.String("dir", "", "the server's `folder`, with both stores (required)")
+	dir := flags.String("dir", "", "the server's `directory`, with both stores (required)")
 	limit := flags.Uint64("limit", ^uint64(0), "print at most `n` entries; all are counted and hashed")
 	quiet := flags.Bool("quiet", false, "print no entries")
-	snapshots := flags.Bool("snapshots", false, "read snapshots too; raft's store writes a test file into the folder and removes it")
+	snapshots := flags.Bool("snapshots", false, "read snapshots too; raft's store writes a test file into the directory and removes it")
 	_ = flags.Parse(args)
 	if *dir == "" {
 		return errors.New("--dir is required")

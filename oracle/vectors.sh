@@ -1,5 +1,5 @@
 #!/bin/sh
-# Remakes tests/vectors/payload (or the folder given) with op-service/eth and op-geth. Same bytes each time.
+# Remakes tests/vectors/payload (or the directory given) with op-service/eth and op-geth. Same bytes each time.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here/../tests/vectors/payload}

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeExample writes the plan of testdata/named-n3.json into a new folder and gives that folder.
+// writeExample writes the plan of testdata/named-n3.json into a new directory and gives that directory.
 func writeExample(t *testing.T) string {
 	t.Helper()
 	file, err := os.Open("testdata/named-n3.json")

@@ -11,19 +11,19 @@ use rustix::fs::statvfs;
 use serde::Serialize;
 
 use crate::bolt::{self, BulkWriter, LeafElement, Problem, Reader};
+use crate::durable::open_file;
 use crate::durable::{self, Recovery, Staging};
-use crate::inspect::{self, state_folders};
-use crate::open::open_file;
-use crate::progress::Progress;
-use crate::state_dir::{self, LOG_FILE, STABLE_FILE, StateDir};
+use crate::report::Progress;
+use crate::state::dir::{self, LOG_FILE, STABLE_FILE, StateDir};
+use crate::state::{self, state_directories};
 
 /// Where the compacted state goes.
 #[derive(Debug, Clone, Copy)]
 pub enum Target<'a> {
     /// Takes the place of the state, which is kept beside it.
     InPlace,
-    /// A folder that has none of the servers yet.
-    Folder(&'a Path),
+    /// A directory that has none of the servers yet.
+    Directory(&'a Path),
 }
 
 /// What was done.
@@ -55,17 +55,17 @@ pub struct Compacted {
 pub enum Error {
     /// The state can't be read.
     #[error(transparent)]
-    Read(#[from] inspect::Error),
-    /// A node runs, or the folder can't be used.
+    Read(#[from] state::Error),
+    /// A node runs, or the directory can't be used.
     #[error(transparent)]
-    State(#[from] state_dir::Error),
+    State(#[from] dir::Error),
     /// The files can't be put in place.
     #[error(transparent)]
     Durable(#[from] durable::Error),
     /// The file system said no.
     #[error("{}", path.display())]
     Io {
-        /// Which file or folder.
+        /// Which file or directory.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -100,10 +100,10 @@ pub enum Error {
         /// The file that was read.
         path: PathBuf,
     },
-    /// Two servers' folders would be one.
+    /// Two servers' directories would be one.
     #[error("{} is there already", path.display())]
     Existing {
-        /// Which entry of the output folder.
+        /// Which entry of the output directory.
         path: PathBuf,
     },
     /// The copy would not fit.
@@ -125,39 +125,39 @@ pub fn compact(
     lock_timeout: Duration,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let folders = state_folders(state_dir)?;
+    let directories = state_directories(state_dir)?;
     let root = match target {
-        Target::InPlace => above(&folders)?,
-        Target::Folder(folder) => folder.to_owned(),
+        Target::InPlace => above(&directories)?,
+        Target::Directory(directory) => directory.to_owned(),
     };
-    let names = folders.iter().map(|folder| name(folder)).collect::<Result<Vec<_>, _>>()?;
-    let (root, recovery) = state_dir::open_root(&root, None, lock_timeout)?;
-    let dirs: Vec<StateDir> = folders.iter().map(StateDir::new).collect();
-    let _locked_until_swapped = state_dir::lock(&dirs, lock_timeout)?;
-    if let Target::Folder(folder) = target
-        && let Some(taken) = names.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok())
+    let names = directories.iter().map(|directory| name(directory)).collect::<Result<Vec<_>, _>>()?;
+    let (root, recovery) = dir::open_root(&root, None, lock_timeout)?;
+    let dirs: Vec<StateDir> = directories.iter().map(StateDir::new).collect();
+    let _locked_until_swapped = dir::lock(&dirs, lock_timeout)?;
+    if let Target::Directory(directory) = target
+        && let Some(taken) = names.iter().map(|name| directory.join(name)).find(|path| path.symlink_metadata().is_ok())
     {
         return Err(Error::Existing { path: taken });
     }
     // Each byte is copied, and then compared.
-    progress.expect(2 * space(&folders, root.path())?);
+    progress.expect(2 * space(&directories, root.path())?);
     let mut staging = root.stage()?;
     let mut files = Vec::new();
-    for (folder, name) in folders.iter().zip(&names) {
-        carry(folder, Path::new(name), &mut staging)?;
+    for (directory, name) in directories.iter().zip(&names) {
+        carry(directory, Path::new(name), &mut staging)?;
         for file in [LOG_FILE, STABLE_FILE] {
-            let (before, after) = rewrite(&folder.join(file), &Path::new(name).join(file), &mut staging, progress)?;
+            let (before, after) = rewrite(&directory.join(file), &Path::new(name).join(file), &mut staging, progress)?;
             files.push(Compacted { id: name.clone(), file, before, after });
         }
-        // At last: the folder may be one that we could not write to with its own mode.
-        staging.keep(name, &metadata(folder)?)?;
+        // At last: the directory may be one that we could not write to with its own mode.
+        staging.keep(name, &metadata(directory)?)?;
     }
     Ok(Outcome { files, replaced: staging.commit()?, recovery })
 }
 
-/// The folder that holds the servers' folders.
-fn above(folders: &[PathBuf]) -> Result<PathBuf, Error> {
-    let first = folders.first().map_or(Path::new("."), PathBuf::as_path);
+/// The directory that holds the servers' directories.
+fn above(directories: &[PathBuf]) -> Result<PathBuf, Error> {
+    let first = directories.first().map_or(Path::new("."), PathBuf::as_path);
     let real = first.canonicalize().map_err(|source| Error::Io { path: first.to_owned(), source })?;
     let above = match first.parent() {
         Some(above) if !above.as_os_str().is_empty() && real.parent() == above.canonicalize().ok().as_deref() => above,
@@ -166,19 +166,19 @@ fn above(folders: &[PathBuf]) -> Result<PathBuf, Error> {
     Ok(above.to_owned())
 }
 
-fn name(folder: &Path) -> Result<String, Error> {
-    let real = folder.canonicalize().map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+fn name(directory: &Path) -> Result<String, Error> {
+    let real = directory.canonicalize().map_err(|source| Error::Io { path: directory.to_owned(), source })?;
     let name = real.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    let invalid = || Error::Io { path: folder.to_owned(), source: io::ErrorKind::InvalidInput.into() };
+    let invalid = || Error::Io { path: directory.to_owned(), source: io::ErrorKind::InvalidInput.into() };
     name.ok_or_else(invalid)
 }
 
 /// Sees that copies of all files fit, though they will be smaller; their bytes.
-fn space(folders: &[PathBuf], root: &Path) -> Result<u64, Error> {
+fn space(directories: &[PathBuf], root: &Path) -> Result<u64, Error> {
     let mut needed = 0;
-    for folder in folders {
+    for directory in directories {
         for file in [LOG_FILE, STABLE_FILE] {
-            needed += metadata(&folder.join(file))?.len();
+            needed += metadata(&directory.join(file))?.len();
         }
     }
     let fail = |errno: rustix::io::Errno| Error::Io { path: root.to_owned(), source: errno.into() };
@@ -312,12 +312,12 @@ mod tests {
     /// A storage dir with the server `a`, whose log is half empty.
     fn state() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("a");
-        fs::create_dir_all(folder.join("snapshots/1-2-3")).unwrap();
-        fs::write(folder.join("snapshots/1-2-3/state.bin"), "state").unwrap();
-        fs::set_permissions(folder.join("snapshots"), fs::Permissions::from_mode(0o750)).unwrap();
+        let directory = dir.path().join("a");
+        fs::create_dir_all(directory.join("snapshots/1-2-3")).unwrap();
+        fs::write(directory.join("snapshots/1-2-3/state.bin"), "state").unwrap();
+        fs::set_permissions(directory.join("snapshots"), fs::Permissions::from_mode(0o750)).unwrap();
         for file in [LOG_FILE, STABLE_FILE] {
-            let file = File::options().read(true).write(true).create_new(true).open(folder.join(file)).unwrap();
+            let file = File::options().read(true).write(true).create_new(true).open(directory.join(file)).unwrap();
             let mut db = Db::create(file, 4096).unwrap();
             for index in 0..200_u64 {
                 let mut tx = db.begin().unwrap();
@@ -332,23 +332,23 @@ mod tests {
     #[test]
     fn in_place_keeps_all_but_the_room() {
         let dir = state();
-        let folder = dir.path().join("a");
-        let before = Reader::open(open_file(&folder.join(LOG_FILE)).unwrap()).unwrap();
-        let outcome = compact(&folder, Target::InPlace, Duration::ZERO, &()).unwrap();
-        let after = Reader::open(open_file(&folder.join(LOG_FILE)).unwrap()).unwrap();
+        let directory = dir.path().join("a");
+        let before = Reader::open(open_file(&directory.join(LOG_FILE)).unwrap()).unwrap();
+        let outcome = compact(&directory, Target::InPlace, Duration::ZERO, &()).unwrap();
+        let after = Reader::open(open_file(&directory.join(LOG_FILE)).unwrap()).unwrap();
         assert!(says_the_same(&before, &after, &()).unwrap());
         assert!(outcome.files.iter().all(|file| file.after * 2 < file.before), "{:?}", outcome.files);
-        assert_eq!(fs::read(folder.join("snapshots/1-2-3/state.bin")).unwrap(), b"state");
-        assert_eq!(metadata(&folder.join("snapshots")).unwrap().permissions().mode() & 0o777, 0o750);
+        assert_eq!(fs::read(directory.join("snapshots/1-2-3/state.bin")).unwrap(), b"state");
+        assert_eq!(metadata(&directory.join("snapshots")).unwrap().permissions().mode() & 0o777, 0o750);
         let kept = outcome.replaced.unwrap().join("a").join(LOG_FILE);
         assert_eq!(metadata(&kept).unwrap().len(), before.file_len());
     }
 
     #[test]
-    fn another_folder_leaves_the_first_as_it_was() {
+    fn another_directory_leaves_the_first_as_it_was() {
         let dir = state();
         let out = dir.path().join("out");
-        let target = Target::Folder(&out);
+        let target = Target::Directory(&out);
         let outcome = compact(dir.path(), target, Duration::ZERO, &()).unwrap();
         assert_eq!((outcome.replaced, outcome.files.len()), (None, 2));
         assert!(out.join("a").join(LOG_FILE).is_file());
@@ -358,20 +358,20 @@ mod tests {
     #[test]
     fn a_running_node_and_a_damaged_file_are_refused_and_nothing_is_left() {
         let dir = state();
-        let folder = dir.path().join("a");
+        let directory = dir.path().join("a");
         let names = || StateDir::new(dir.path()).contents().unwrap().unwrap();
-        let held = state_dir::lock(&[StateDir::new(&folder)], Duration::ZERO).unwrap();
-        let error = compact(&folder, Target::InPlace, Duration::ZERO, &()).unwrap_err();
-        assert!(matches!(error, Error::State(state_dir::Error::Locked { .. })), "{error}");
+        let held = dir::lock(&[StateDir::new(&directory)], Duration::ZERO).unwrap();
+        let error = compact(&directory, Target::InPlace, Duration::ZERO, &()).unwrap_err();
+        assert!(matches!(error, Error::State(dir::Error::Locked { .. })), "{error}");
         drop(held);
-        let mut bytes = fs::read(folder.join(LOG_FILE)).unwrap();
+        let mut bytes = fs::read(directory.join(LOG_FILE)).unwrap();
         let reader = Reader::open(&bytes[..]).unwrap();
         let page = reader.survey().unwrap().runs().find(|(kind, ..)| *kind == bolt::PageUse::Leaf).unwrap().1;
         bytes[usize::try_from(page.0).unwrap() * 4096 + 8] = 0x40;
-        fs::write(folder.join(LOG_FILE), &bytes).unwrap();
-        let error = compact(&folder, Target::InPlace, Duration::ZERO, &()).unwrap_err();
+        fs::write(directory.join(LOG_FILE), &bytes).unwrap();
+        let error = compact(&directory, Target::InPlace, Duration::ZERO, &()).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
         assert_eq!(names(), ["a"]);
-        assert_eq!(fs::read(folder.join(LOG_FILE)).unwrap(), bytes);
+        assert_eq!(fs::read(directory.join(LOG_FILE)).unwrap(), bytes);
     }
 }

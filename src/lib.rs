@@ -3,15 +3,15 @@
 //! Data has five ways, and each can be followed by opening the modules in this order:
 //!
 //! ```text
-//! down   cluster::ClusterSpec -> generate::Plan -> raft::codec -> bolt::tx -> durable -> <output>/<id>/*.db
-//! back   <dir>/<id>/*.db -> bolt::read -> raft stores -> inspect::Node, entries::Entries | verify::Report -> text or JSON
-//! bulk   pairs of a store (compact), or lines in any order (transfer, scratch) -> bolt::bulk -> durable
+//! down   cluster::ClusterSpec -> plan::Plan -> raft::codec -> bolt::tx -> durable -> <output>/<id>/*.db
+//! back   <dir>/<id>/*.db -> bolt::read -> raft stores -> state::Node, state::entries::Entries | verify::Report -> text or JSON
+//! bulk   pairs of a store (compact), or lines in any order (transfer) -> bolt::bulk -> durable
 //! safe   <dir>/<id>/* -> backup -> <backups>/raft-backup-<time> -> restore -> durable
 //! truth  the same files -> gate: containers with real raft and op-conductor
 //! ```
 //!
 //! [`bolt`] knows pages and buckets and has never heard of a term; [`raft`] knows terms and indexes and never
-//! sees a page; [`state_dir`] is the seam between both and the file system.
+//! sees a page; [`state`] is the seam between both and the file system.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -20,23 +20,18 @@ pub mod bolt;
 pub mod cluster;
 pub mod compact;
 pub mod durable;
-pub mod entries;
-pub mod explain;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod generate;
 #[cfg(feature = "payload")]
 pub mod head;
-pub mod inspect;
-mod open;
 pub mod payload;
-pub mod progress;
+pub mod plan;
 pub mod raft;
 pub mod report;
 pub mod restore;
-pub mod scratch;
-pub mod state_dir;
+pub mod state;
 pub mod transfer;
 pub mod verify;
 
-pub use open::open_file;
+pub use durable::open_file;

@@ -10,11 +10,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::state::{cluster, run, run_in, snapshot, tree};
-use op_conductor_init::state_dir::{StateDir, lock};
+use op_conductor_init::state::dir::{StateDir, lock};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A cluster of three, with a snapshot each, and a folder for backups.
+/// A cluster of three, with a snapshot each, and a directory for backups.
 fn place() -> (TempDir, PathBuf, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let state = cluster(dir.path());
@@ -50,16 +50,16 @@ fn a_stopped_cluster_is_copied_byte_for_byte_and_sha256sum_agrees() {
     let before = tree(&state);
     let made = backup(&state, &backups, &[]);
     assert_eq!(tree(&state), before, "the source is never changed");
-    let folder = path(&made);
+    let directory = path(&made);
     for (name, bytes) in &before {
         if name.ends_with('/') {
-            assert!(folder.join(name).is_dir(), "{name}");
+            assert!(directory.join(name).is_dir(), "{name}");
         } else {
-            assert!(fs::read(folder.join(name)).unwrap() == *bytes, "{name}");
+            assert!(fs::read(directory.join(name)).unwrap() == *bytes, "{name}");
         }
     }
     let mut sums = Command::new("sha256sum");
-    let sums = sums.args(["--strict", "--quiet", "-c", "SHA256SUMS"]).current_dir(&folder).output().unwrap();
+    let sums = sums.args(["--strict", "--quiet", "-c", "SHA256SUMS"]).current_dir(&directory).output().unwrap();
     assert!(sums.status.success(), "{sums:?}");
     let of_a = &made["manifest"]["nodes"][0];
     assert_eq!((&of_a["id"], &of_a["running"]), (&"a".into(), &false.into()));
@@ -68,16 +68,16 @@ fn a_stopped_cluster_is_copied_byte_for_byte_and_sha256sum_agrees() {
     for key in ["current_term", "vote", "first_index", "last_index", "last_term", "entry_count", "snapshots"] {
         assert_eq!(of_a["info"][key], info["nodes"][0][key], "{key} is what info says");
     }
-    assert_eq!(verify(&folder).0, 0);
+    assert_eq!(verify(&directory).0, 0);
 }
 
 #[test]
 fn an_archive_holds_the_same_and_verifies() {
     let (_dir, state, backups) = place();
-    let folder = path(&backup(&state, &backups, &[]));
+    let directory = path(&backup(&state, &backups, &[]));
     let archive = path(&backup(&state, &backups, &["--archive"]));
     assert!(archive.to_str().unwrap().ends_with(".tar.zst"));
-    assert_eq!(verify(&archive), verify(&folder));
+    assert_eq!(verify(&archive), verify(&directory));
     let names: Vec<_> = fs::read_dir(&backups).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "nothing else is left: {names:?}");
 }
@@ -85,10 +85,10 @@ fn an_archive_holds_the_same_and_verifies() {
 #[test]
 fn a_single_server_is_backed_up_under_its_name() {
     let (_dir, state, backups) = place();
-    let folder = path(&backup(&state.join("b"), &backups, &[]));
-    assert!(folder.join("b/raft-log.db").is_file());
-    assert!(folder.join("cluster.json").is_file(), "the description beside the folder belongs to it");
-    assert!(!folder.join("a").exists());
+    let directory = path(&backup(&state.join("b"), &backups, &[]));
+    assert!(directory.join("b/raft-log.db").is_file());
+    assert!(directory.join("cluster.json").is_file(), "the description beside the directory belongs to it");
+    assert!(!directory.join("a").exists());
     let here = path(&{
         let (code, stdout, stderr) = run_in(
             &state.join("b"),
@@ -140,7 +140,7 @@ fn damaged_state_is_no_backup_and_nothing_is_left_behind() {
     let (code, _, stderr) = run(&flags);
     assert_eq!(code, 1);
     assert!(stderr.contains("the state is not sound") && stderr.contains("b/raft-log.db"), "{stderr}");
-    assert!(!backups.exists(), "not even the folder, which wasn't there before");
+    assert!(!backups.exists(), "not even the directory, which wasn't there before");
 }
 
 #[test]
@@ -177,32 +177,32 @@ fn each_damage_of_a_backup_has_its_finding() {
         fs::write(path, bytes).unwrap();
     };
     let cases: [(&str, Damage); 8] = [
-        ("BACKUP-001", |folder| fs::remove_file(folder.join("b/raft-stable.db")).unwrap()),
-        ("BACKUP-002", |folder| fs::write(folder.join("cluster.json"), "{}").unwrap()),
-        ("BACKUP-003", |folder| fs::write(folder.join("a/more"), "").unwrap()),
-        ("BACKUP-004", |folder| {
-            let text = fs::read_to_string(folder.join("manifest.json")).unwrap();
-            fs::write(folder.join("manifest.json"), text.replacen("0600", "0644", 1)).unwrap();
+        ("BACKUP-001", |directory| fs::remove_file(directory.join("b/raft-stable.db")).unwrap()),
+        ("BACKUP-002", |directory| fs::write(directory.join("cluster.json"), "{}").unwrap()),
+        ("BACKUP-003", |directory| fs::write(directory.join("a/more"), "").unwrap()),
+        ("BACKUP-004", |directory| {
+            let text = fs::read_to_string(directory.join("manifest.json")).unwrap();
+            fs::write(directory.join("manifest.json"), text.replacen("0600", "0644", 1)).unwrap();
         }),
-        ("BACKUP-004", |folder| fs::remove_file(folder.join("SHA256SUMS")).unwrap()),
-        ("BACKUP-005", |folder| {
-            let text = fs::read_to_string(folder.join("manifest.json")).unwrap();
+        ("BACKUP-004", |directory| fs::remove_file(directory.join("SHA256SUMS")).unwrap()),
+        ("BACKUP-005", |directory| {
+            let text = fs::read_to_string(directory.join("manifest.json")).unwrap();
             let changed = text.replacen("\"current_term\": ", "\"current_term\": 1", 1);
-            fs::write(folder.join("manifest.json"), &changed).unwrap();
+            fs::write(directory.join("manifest.json"), &changed).unwrap();
         }),
         ("BACKUP-002", |_| {}),
         ("BACKUP-002", |_| {}),
     ];
     for (number, (id, damage)) in cases.iter().enumerate() {
         let (_dir, state, backups) = place();
-        let folder = path(&backup(&state, &backups, &[]));
-        damage(&folder);
+        let directory = path(&backup(&state, &backups, &[]));
+        damage(&directory);
         match number {
-            6 => flip(&folder.join("c/raft-log.db"), 5000),
-            7 => flip(&folder.join("a/snapshots/1-2-1/state.bin"), 600),
+            6 => flip(&directory.join("c/raft-log.db"), 5000),
+            7 => flip(&directory.join("a/snapshots/1-2-1/state.bin"), 600),
             _ => {}
         }
-        let (code, ids) = verify(&folder);
+        let (code, ids) = verify(&directory);
         assert!(ids.contains(&(*id).to_owned()), "{id}: {ids:?}");
         let only_a_warning = *id == "BACKUP-003" || number == 4;
         assert_eq!(code, i32::from(!only_a_warning), "{id}");
@@ -247,8 +247,8 @@ fn prune_keeps_the_newest_and_never_removes_the_last_that_verifies() {
     assert_eq!(there(&made), [true; 5], "a dry run removes nothing");
     prune(&["--keep", "4"]);
     assert_eq!(there(&made), [false, true, true, true, true]);
-    for folder in &made[3..] {
-        fs::remove_file(folder.join("a/raft-log.db")).unwrap();
+    for directory in &made[3..] {
+        fs::remove_file(directory.join("a/raft-log.db")).unwrap();
     }
     let pruned = prune(&["--keep", "1"]);
     assert_eq!(there(&made), [false, false, true, false, true], "{pruned:#}");
@@ -259,17 +259,17 @@ fn prune_keeps_the_newest_and_never_removes_the_last_that_verifies() {
 #[test]
 fn list_tells_what_each_backup_has() {
     let (_dir, state, backups) = place();
-    let folder = path(&backup(&state, &backups, &[]));
+    let directory = path(&backup(&state, &backups, &[]));
     backup(&state.join("c"), &backups, &["--archive"]);
     let (code, stdout, stderr) = run(&["backups", "list", backups.to_str().unwrap()]);
     assert_eq!(code, 0, "{stderr}");
-    assert!(stdout.contains(folder.file_name().unwrap().to_str().unwrap()), "{stdout}");
+    assert!(stdout.contains(directory.file_name().unwrap().to_str().unwrap()), "{stdout}");
     assert!(
         stdout.contains("a, b, c") && stdout.ends_with(&format!("2 backups in {}.\n", backups.display())),
         "{stdout}"
     );
     let (code, _, stderr) = run(&["backups", "verify", backups.to_str().unwrap()]);
-    assert_eq!(code, 1, "the folder above is no backup");
+    assert_eq!(code, 1, "the directory above is no backup");
     assert!(stderr.contains("holds backups, and is none itself"), "{stderr}");
 }
 
@@ -299,9 +299,9 @@ fn a_node_that_makes_snapshots_and_removes_old_ones_is_copied_with_one_that_fits
         });
         let made: Vec<PathBuf> = (0..12).map(|_| path(&backup(&node, &backups, &[]))).collect();
         done.store(true, Ordering::Relaxed);
-        for folder in made {
-            assert_eq!(verify(&folder), (0, vec![]));
-            assert!((1..=2).contains(&fs::read_dir(folder.join("a/snapshots")).unwrap().count()));
+        for directory in made {
+            assert_eq!(verify(&directory), (0, vec![]));
+            assert!((1..=2).contains(&fs::read_dir(directory.join("a/snapshots")).unwrap().count()));
         }
     });
 }

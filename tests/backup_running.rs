@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use common::state::run;
 use common::{number, oracle};
-use op_conductor_init::entries::Entries;
 use op_conductor_init::raft::Index;
+use op_conductor_init::state::entries::Entries;
 use serde_json::Value;
 
 /// A writer that is ended with the test.
@@ -31,8 +31,8 @@ fn hammer(dir: &Path, more: &[&str]) -> Command {
 }
 
 /// Fills the log of `a` to about `mib`, and goes on writing to it.
-fn hammered(folder: &Path, mib: u64, interval: &str) -> Writer {
-    let dir = folder.join("a");
+fn hammered(directory: &Path, mib: u64, interval: &str) -> Writer {
+    let dir = directory.join("a");
     while dir.join("raft-log.db").metadata().map_or(0, |it| it.len()) < mib << 20 {
         assert!(hammer(&dir, &["--run-for", "500ms", "--interval", "0", "--batch", "512"]).status().unwrap().success());
     }
@@ -87,9 +87,9 @@ fn is_a_prefix(copy: &Path, whole: &Path) {
 }
 
 fn backups_of_a_busy_node(mib: u64, interval: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let (dir, to) = (folder.path().join("a"), folder.path().join("backups"));
-    let writer = hammered(folder.path(), mib, interval);
+    let directory = tempfile::tempdir().unwrap();
+    let (dir, to) = (directory.path().join("a"), directory.path().join("backups"));
+    let writer = hammered(directory.path(), mib, interval);
     let before = last(&dir);
     let mut made = Vec::new();
     for _ in 0..number("BACKUPS", 5) {

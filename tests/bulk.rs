@@ -15,16 +15,16 @@ use std::process::Command;
 use clap::Parser;
 use common::{SplitMix, number, oracle};
 use op_conductor_init::bolt::{BulkWriter, check};
-use op_conductor_init::entries::Entries;
 use op_conductor_init::raft::codec::encode_log;
 use op_conductor_init::raft::{AppendedAt, CONF_BUCKET, CURRENT_TERM, Index, LOGS_BUCKET, Log, LogType, Term};
+use op_conductor_init::state::entries::Entries;
 use serde_json::Value;
 
 /// Writes both stores of a server; the log has entries of these lengths, from index 1 on.
-fn write(folder: &Path, page_size: usize, lens: impl Iterator<Item = usize>, random: &mut SplitMix) {
-    fs::create_dir(folder).unwrap();
+fn write(directory: &Path, page_size: usize, lens: impl Iterator<Item = usize>, random: &mut SplitMix) {
+    fs::create_dir(directory).unwrap();
     let create = |name: &str| {
-        let file = File::options().read(true).write(true).create_new(true).open(folder.join(name)).unwrap();
+        let file = File::options().read(true).write(true).create_new(true).open(directory.join(name)).unwrap();
         BulkWriter::new(file, page_size).unwrap()
     };
     let mut writer = create("raft-log.db");
@@ -55,8 +55,8 @@ fn write(folder: &Path, page_size: usize, lens: impl Iterator<Item = usize>, ran
 }
 
 /// bbolt's own check, by two versions, and ours.
-fn is_sound(folder: &Path) {
-    for file in ["raft-log.db", "raft-stable.db"].map(|name| folder.join(name)) {
+fn is_sound(directory: &Path) {
+    for file in ["raft-log.db", "raft-stable.db"].map(|name| directory.join(name)) {
         for version in ["1.7.3", "1.8.0"] {
             let output =
                 Command::new(oracle(version)).args(["check", "--time-limit", "120s"]).arg(&file).output().unwrap();
@@ -67,8 +67,8 @@ fn is_sound(folder: &Path) {
 }
 
 /// Index and length of the data of each entry, as raft-boltdb reads them.
-fn read_by_go(folder: &Path) -> Vec<(u64, usize)> {
-    let output = Command::new(oracle("1.7.3")).args(["read", "--dir"]).arg(folder).output().unwrap();
+fn read_by_go(directory: &Path) -> Vec<(u64, usize)> {
+    let output = Command::new(oracle("1.7.3")).args(["read", "--dir"]).arg(directory).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let read: Value = serde_json::from_slice(&output.stdout).unwrap();
     let entry =
@@ -77,8 +77,8 @@ fn read_by_go(folder: &Path) -> Vec<(u64, usize)> {
     read["log"]["entries"].as_array().map_or_else(Vec::new, |list| list.iter().map(entry).collect())
 }
 
-fn read_by_us(folder: &Path) -> Vec<(u64, usize)> {
-    let mut entries = Entries::open(folder, Index(0)).unwrap();
+fn read_by_us(directory: &Path) -> Vec<(u64, usize)> {
+    let mut entries = Entries::open(directory, Index(0)).unwrap();
     let mut found = Vec::new();
     while let Some(log) = entries.next_log().unwrap() {
         found.push((log.index.0, log.data.unwrap_or_default().len()));
@@ -87,10 +87,10 @@ fn read_by_us(folder: &Path) -> Vec<(u64, usize)> {
 }
 
 /// raft-boltdb appends to the log and deletes what is in front, for a second.
-fn used_by_go(folder: &Path) {
+fn used_by_go(directory: &Path) {
     let mut command = Command::new(oracle("1.7.3"));
     command.args(["hammer", "--run-for", "1s", "--interval", "0", "--batch", "20", "--truncate-front", "300", "--dir"]);
-    let output = command.arg(folder).output().unwrap();
+    let output = command.arg(directory).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -103,15 +103,15 @@ fn raft_boltdb_reads_what_was_written_and_goes_on_with_it() {
         let count = random.skewed(3_000);
         let most = if count > 100 { 2_000 } else { 300_000 };
         let lens: Vec<usize> = (0..count).map(|_| random.skewed(most)).collect();
-        let folder = dir.path().join(case.to_string());
-        write(&folder, page_size, lens.iter().copied(), &mut random);
-        is_sound(&folder);
+        let directory = dir.path().join(case.to_string());
+        write(&directory, page_size, lens.iter().copied(), &mut random);
+        is_sound(&directory);
         let expected: Vec<(u64, usize)> = (1..).zip(lens).collect();
-        assert_eq!(read_by_us(&folder), expected, "case {case}");
-        assert_eq!(read_by_go(&folder), expected, "case {case}");
-        used_by_go(&folder);
-        is_sound(&folder);
-        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(read_by_us(&directory), expected, "case {case}");
+        assert_eq!(read_by_go(&directory), expected, "case {case}");
+        used_by_go(&directory);
+        is_sound(&directory);
+        fs::remove_dir_all(&directory).unwrap();
     }
 }
 
@@ -119,32 +119,32 @@ fn raft_boltdb_reads_what_was_written_and_goes_on_with_it() {
 #[test]
 fn a_long_log_is_sound_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("a");
+    let directory = dir.path().join("a");
     let count = usize::try_from(number("BULK_ENTRIES", 100_000)).unwrap();
-    write(&folder, 4096, std::iter::repeat_n(64, count), &mut SplitMix(3));
-    is_sound(&folder);
-    used_by_go(&folder);
-    is_sound(&folder);
+    write(&directory, 4096, std::iter::repeat_n(64, count), &mut SplitMix(3));
+    is_sound(&directory);
+    used_by_go(&directory);
+    is_sound(&directory);
 }
 
 #[test]
 fn huge_entries_are_read_by_raft_boltdb() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("a");
+    let directory = dir.path().join("a");
     let lens = [10, usize::try_from(number("BULK_HUGE_MIB", 24)).unwrap() << 20, 0, 5 << 20, 20];
-    write(&folder, 4096, lens.into_iter(), &mut SplitMix(4));
-    is_sound(&folder);
-    assert_eq!(read_by_go(&folder), (1..).zip(lens).collect::<Vec<_>>());
+    write(&directory, 4096, lens.into_iter(), &mut SplitMix(4));
+    is_sound(&directory);
+    assert_eq!(read_by_go(&directory), (1..).zip(lens).collect::<Vec<_>>());
 }
 
 #[test]
 fn real_raft_starts_on_what_make_log_makes_and_applies_all_of_it() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("a");
+    let directory = dir.path().join("a");
     let count = 3_000;
-    let args = ["make-log", &count.to_string(), "700", folder.to_str().unwrap()].map(str::to_owned);
+    let args = ["make-log", &count.to_string(), "700", directory.to_str().unwrap()].map(str::to_owned);
     make_log::make(&make_log::Options::parse_from(args)).unwrap();
-    is_sound(&folder);
+    is_sound(&directory);
     let mut command = Command::new(oracle("1.7.3"));
     command.args(["node", "--id", "a", "--bind", "127.0.0.1:0", "--run-for", "3s", "--heartbeat-timeout", "100ms"]);
     command.args(["--election-timeout", "100ms", "--lease-timeout", "100ms", "--dir"]).arg(dir.path());

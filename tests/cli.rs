@@ -18,7 +18,7 @@ const THREE: [&str; 6] = [
     "sequencer-1",
 ];
 
-/// A command in a folder of its own, without variables from outside.
+/// A command in a directory of its own, without variables from outside.
 fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_op-conductor-init"));
     command.current_dir(dir).env_clear().args(args);
@@ -86,7 +86,7 @@ fn an_open_election_promises_no_leader() {
 }
 
 #[test]
-fn only_writes_one_folder_and_says_when_that_is_sound() {
+fn only_writes_one_directory_and_says_when_that_is_sound() {
     let dir = temp();
     assert_snapshot!(shown(&generate(dir.path(), &["--only", "sequencer-2"])));
     assert_eq!(names(&dir.path().join("raft-state")), ["cluster.json", "sequencer-2"]);
@@ -178,7 +178,7 @@ fn a_running_node_is_named_and_nothing_is_replaced() {
 }
 
 #[test]
-fn another_command_on_the_folder_is_waited_for() {
+fn another_command_on_the_directory_is_waited_for() {
     let dir = temp();
     fs::create_dir(dir.path().join("raft-state")).unwrap();
     let held = File::open(dir.path().join("raft-state")).unwrap();
@@ -201,7 +201,7 @@ fn all_that_is_wrong_with_a_cluster_is_told_at_once() {
     -- stdout
     -- stderr
     error: --nodes: expected as many items as --server-ids has (3), found 2
-    error: --server-ids: item 2 "../y" has '/', but names one folder
+    error: --server-ids: item 2 "../y" has '/', but names one directory
     error: --server-ids: item 3 "X" is the same as item 1 "x" but for case
     error: --nodes: item 1 "a:0" expected a port from 1 to 65535, found "0"
     error: --nodes: item 2 "a" has no port: expected host:port
@@ -354,7 +354,7 @@ fn modes_do_not_depend_on_the_umask() {
 }
 
 #[test]
-fn an_owner_gets_folders_and_files() {
+fn an_owner_gets_directories_and_files() {
     let dir = temp();
     let me = fs::metadata(dir.path()).unwrap();
     let owner = format!("{}:{}", me.uid(), me.gid());
@@ -382,7 +382,7 @@ fn a_path_that_cannot_be_made_leaves_nothing_behind() {
     assert!(stderr(&output).starts_with("error: creating file/x: Not a directory"), "{}", stderr(&output));
     let output = generate(dir.path(), &["--output-dir", "file"]);
     assert_eq!(output.status.code(), Some(2));
-    assert_eq!(stderr(&output), "error: expected a folder, found something else: file\n");
+    assert_eq!(stderr(&output), "error: expected a directory, found something else: file\n");
     assert_eq!(names(dir.path()), ["file"]);
 }
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use common::{SplitMix, nothing_left};
 use op_conductor_init::gate::{ChainHead, Conductors, Image, Release, Site, Target, docker_answers};
-use op_conductor_init::inspect::{Depth, Node};
 use op_conductor_init::payload::{Envelope, Head};
 use op_conductor_init::raft::Index;
 use op_conductor_init::report::Severity;
+use op_conductor_init::state::{Depth, Node};
 use op_conductor_init::verify::verify;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -63,7 +63,7 @@ struct Running {
     conductors: Conductors,
     release: Release,
     case: Case,
-    folder: TempDir,
+    directory: TempDir,
     name: String,
     _slot: SemaphorePermit<'static>,
 }
@@ -79,11 +79,11 @@ impl Running {
         let release = Release::of(Image::of(&target, &|_| ()).await.unwrap(), &site).await.unwrap();
         let stub = Image::stub(&|_| ()).await.unwrap();
         let mut conductors = Conductors::new(site);
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let addresses: Vec<String> = case.ids().iter().map(|id| Conductors::address(id)).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_op-conductor-init"));
         command.args(["generate", "--nodes", &addresses.join(","), "--server-ids", &case.ids().join(",")]);
-        command.args(["--initial-leader", &case.leader_id(), "--output-dir", folder.path().to_str().unwrap()]);
+        command.args(["--initial-leader", &case.leader_id(), "--output-dir", directory.path().to_str().unwrap()]);
         if case.payload.is_some() {
             command.args(["--unsafe-head", case.file().to_str().unwrap()]);
         }
@@ -93,12 +93,12 @@ impl Running {
         for id in case.ids() {
             conductors.start_stub(&stub, &id, &payload, case.chain).await.unwrap();
         }
-        Running { conductors, release, case, folder, name, _slot: slot }
+        Running { conductors, release, case, directory, name, _slot: slot }
     }
 
     async fn start(&mut self, id: &str) {
-        let folder = self.folder.path().join(id);
-        let started = self.conductors.start(&self.release, id, &folder, self.case.flags).await;
+        let directory = self.directory.path().join(id);
+        let started = self.conductors.start(&self.release, id, &directory, self.case.flags).await;
         self.or_logs(started).await;
     }
 
@@ -225,17 +225,17 @@ async fn five_nodes_with_a_late_leader_and_one_absent_sequence() {
 
 /// The state that the nodes left, each read as info reads it; verify finds nothing worth a warning.
 async fn left_behind(running: &Running) -> Vec<Node> {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for id in running.case.ids() {
-        let to = folder.path().join(&id);
+        let to = directory.path().join(&id);
         std::fs::create_dir(&to).unwrap();
         let copied = running.conductors.copy_out(&id, &to).await;
         running.or_logs(copied).await;
     }
-    let report = verify(folder.path(), None, &()).unwrap();
+    let report = verify(directory.path(), None, &()).unwrap();
     let bad: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
     assert!(bad.is_empty(), "{bad:?}");
-    let read = |id: &String| Node::read(&folder.path().join(id), Depth::Content, &mut |_| {}).unwrap();
+    let read = |id: &String| Node::read(&directory.path().join(id), Depth::Content, &mut |_| {}).unwrap();
     running.case.ids().iter().map(read).collect()
 }
 

@@ -14,9 +14,9 @@ const SOON: Duration = Duration::from_secs(if cfg!(debug_assertions) { 5 } else 
 const LONGEST: u64 = 64 << 10;
 
 fn replay(target: &str, run: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut count = 0;
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let bytes = fs::read(&path).unwrap();
         assert!(bytes.len() as u64 <= LONGEST, "{}: small files find as much", path.display());
@@ -60,6 +60,6 @@ fn payload() {
 }
 
 #[test]
-fn verify_folder() {
-    replay("verify_folder", targets::verify_folder);
+fn verify_directory() {
+    replay("verify_directory", targets::verify_directory);
 }

@@ -794,11 +794,11 @@ fn overlapping_runs_are_read_once() {
 fn bbolt_finds_nothing_that_we_call_harmless() {
     use std::process::Command;
 
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut verb = Command::new(common::oracle("1.8.0"));
     verb.args(["check", "--time-limit", "1s"]);
     for (number, (_, _, damage)) in CASES.iter().enumerate() {
-        let path = folder.path().join(format!("{number}.db"));
+        let path = directory.path().join(format!("{number}.db"));
         std::fs::write(&path, damaged(*damage).0).unwrap();
         verb.arg(path);
     }

@@ -1,4 +1,4 @@
-//! Valid folders are changed in many ways; then Go and `verify` judge them. Nothing that makes Go fail may pass.
+//! Valid directories are changed in many ways; then Go and `verify` judge them. Nothing that makes Go fail may pass.
 //!
 //! Go is the oracle's `judge`: bbolt 1.4.3's check, raft-boltdb's reads, a start of raft, a few writes, and the check
 //! again, each on a copy, in a child process. DIFFERENTIAL_COUNT and DIFFERENTIAL_SEED in the environment run more, or
@@ -24,7 +24,7 @@ use op_conductor_init::raft::{
     LogType, Server, Suffrage, Term,
 };
 use op_conductor_init::report::Severity;
-use op_conductor_init::state_dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use op_conductor_init::verify::verify;
 use serde_json::Value;
 
@@ -34,9 +34,9 @@ const STATE: &str = "snapshots/2-80-1700000000000/state.bin";
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A server's folder, in memory.
+/// A server's directory, in memory.
 #[derive(Clone)]
-struct Folder {
+struct Directory {
     name: &'static str,
     page_size: usize,
     files: BTreeMap<&'static str, Vec<u8>>,
@@ -44,7 +44,7 @@ struct Folder {
     older: Vec<u8>,
 }
 
-impl Folder {
+impl Directory {
     fn write(&self, to: &Path) {
         fs::create_dir_all(to).unwrap();
         for (name, bytes) in &self.files {
@@ -123,14 +123,14 @@ fn stable(page_size: usize, term: u64) -> Vec<u8> {
     store(page_size, CONF_BUCKET, &pairs, 1).0
 }
 
-fn folder(name: &'static str, page_size: usize, (log, older): (Vec<u8>, Vec<u8>)) -> Folder {
+fn directory(name: &'static str, page_size: usize, (log, older): (Vec<u8>, Vec<u8>)) -> Directory {
     let files = BTreeMap::from([(LOG_FILE, log), (STABLE_FILE, stable(page_size, 9))]);
-    Folder { name, page_size, files, older }
+    Directory { name, page_size, files, older }
 }
 
 /// The log of a node that has a snapshot up to index 80, which begins at 60.
-fn with_snapshot() -> Folder {
-    let mut folder = folder("with a snapshot", 4096, store(4096, LOGS_BUCKET, &entries(60, 130, 400), 5));
+fn with_snapshot() -> Directory {
+    let mut directory = directory("with a snapshot", 4096, store(4096, LOGS_BUCKET, &entries(60, 130, 400), 5));
     let crc = crc::Crc::<u64>::new(&crc::CRC_64_XZ).checksum(V3).to_be_bytes();
     let base64 = base64::prelude::BASE64_STANDARD;
     let servers: Vec<String> =
@@ -142,23 +142,23 @@ fn with_snapshot() -> Folder {
         V3.len(),
         base64.encode(crc)
     );
-    folder.files.insert(META, meta.into_bytes());
-    folder.files.insert(STATE, V3.to_vec());
-    folder
+    directory.files.insert(META, meta.into_bytes());
+    directory.files.insert(STATE, V3.to_vec());
+    directory
 }
 
 /// The same when a leader sent that snapshot: the end of the old log is still there.
-fn with_sent_snapshot() -> Folder {
+fn with_sent_snapshot() -> Directory {
     let mut pairs = entries(60, 70, 400);
     pairs.extend(entries(81, 90, 400));
     let (log, older) = store(4096, LOGS_BUCKET, &pairs, 5);
-    let mut folder = with_snapshot();
-    folder.files.insert(LOG_FILE, log);
-    Folder { name: "with a sent snapshot", older, ..folder }
+    let mut directory = with_snapshot();
+    directory.files.insert(LOG_FILE, log);
+    Directory { name: "with a sent snapshot", older, ..directory }
 }
 
 /// A log that raft-boltdb wrote, in transactions of seven entries.
-fn of_go() -> Folder {
+fn of_go() -> Directory {
     let dir = tempfile::tempdir().unwrap();
     let written = |entries: &str| {
         let mut command = Command::new(oracle("1.8.0"));
@@ -168,25 +168,25 @@ fn of_go() -> Folder {
         fs::read(dir.path().join(LOG_FILE)).unwrap()
     };
     let older = written("160");
-    folder("of Go", 4096, (written("180"), older))
+    directory("of Go", 4096, (written("180"), older))
 }
 
-fn folders() -> Vec<Folder> {
+fn directories() -> Vec<Directory> {
     let generated = store(4096, LOGS_BUCKET, &entries(1, 3, 400), 3);
     let few = entries(1, 60, 300);
     vec![
-        folder("new", 4096, generated),
-        folder("of 120 entries", 4096, store(4096, LOGS_BUCKET, &entries(1, 120, 300), 5)),
-        folder("with overflow", 4096, store(4096, LOGS_BUCKET, &entries(1, 40, 9_000), 2)),
-        folder("three levels", 1024, store(1024, LOGS_BUCKET, &entries(1, 300, 100), 8)),
-        folder("packed", 4096, (packed(4096, &few), packed(4096, &few))),
+        directory("new", 4096, generated),
+        directory("of 120 entries", 4096, store(4096, LOGS_BUCKET, &entries(1, 120, 300), 5)),
+        directory("with overflow", 4096, store(4096, LOGS_BUCKET, &entries(1, 40, 9_000), 2)),
+        directory("three levels", 1024, store(1024, LOGS_BUCKET, &entries(1, 300, 100), 8)),
+        directory("packed", 4096, (packed(4096, &few), packed(4096, &few))),
         with_snapshot(),
         of_go(),
     ]
 }
 
-/// A way to change a folder.
-type Mutation = (&'static str, fn(&mut Folder, &mut SplitMix));
+/// A way to change a directory.
+type Mutation = (&'static str, fn(&mut Directory, &mut SplitMix));
 
 const MUTATIONS: &[Mutation] = &[
     ("a bit, anywhere", |it, random| {
@@ -419,7 +419,7 @@ fn set_u32(bytes: &mut [u8], at: usize, random: &mut SplitMix) {
     }
 }
 
-impl Folder {
+impl Directory {
     fn log(&mut self) -> &mut Vec<u8> {
         self.files.get_mut(LOG_FILE).unwrap()
     }
@@ -498,7 +498,7 @@ impl Folder {
     }
 }
 
-/// The oracle, asked folder by folder.
+/// The oracle, asked directory by directory.
 struct Judge {
     child: Child,
     stdin: ChildStdin,
@@ -515,8 +515,8 @@ impl Judge {
     }
 
     /// What failed, and at which step; none when all is well.
-    fn fails(&mut self, folder: &Path) -> Option<(String, String)> {
-        writeln!(self.stdin, "{}", folder.display()).unwrap();
+    fn fails(&mut self, directory: &Path) -> Option<(String, String)> {
+        writeln!(self.stdin, "{}", directory.display()).unwrap();
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
@@ -533,9 +533,9 @@ impl Drop for Judge {
 }
 
 /// Ids of the errors that we find.
-fn errors(folder: &Path) -> Vec<&'static str> {
+fn errors(directory: &Path) -> Vec<&'static str> {
     // Without one, nothing is left that could be a node's state.
-    let Ok(report) = verify(folder, None, &()) else { return vec!["no state"] };
+    let Ok(report) = verify(directory, None, &()) else { return vec!["no state"] };
     let mut ids: Vec<_> = report
         .findings
         .iter()
@@ -617,25 +617,25 @@ impl Table {
     }
 }
 
-/// Folder `number` as it is changed, and what that is.
-fn changed(folders: &[Folder], number: u64, seed: u64) -> (&'static str, Folder) {
+/// Directory `number` as it is changed, and what that is.
+fn changed(directories: &[Directory], number: u64, seed: u64) -> (&'static str, Directory) {
     let mut random = SplitMix(seed.wrapping_mul(0x1_0000_0001).wrapping_add(number * 7919));
     let (class, mutate) = MUTATIONS[usize::try_from(number).unwrap() % MUTATIONS.len()];
-    let mut folder = folders[random.index(folders.len())].clone();
-    mutate(&mut folder, &mut random);
-    (class, folder)
+    let mut directory = directories[random.index(directories.len())].clone();
+    mutate(&mut directory, &mut random);
+    (class, directory)
 }
 
 /// Every `step`th mutation from `first` on.
-fn run(folders: &[Folder], first: u64, step: u64, count: u64, seed: u64) -> Table {
+fn run(directories: &[Directory], first: u64, step: u64, count: u64, seed: u64) -> Table {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");
     let mut judge = Judge::new();
     let mut table = Table::default();
     for number in (first..count).step_by(usize::try_from(step).unwrap()) {
-        let (class, folder) = changed(folders, number, seed);
-        folder.write(&path);
-        let what = format!("{number} ({class}, {})", folder.name);
+        let (class, directory) = changed(directories, number, seed);
+        directory.write(&path);
+        let what = format!("{number} ({class}, {})", directory.name);
         table.add(class, &what, &errors(&path), judge.fails(&path));
         fs::remove_dir_all(&path).unwrap();
     }
@@ -645,26 +645,26 @@ fn run(folders: &[Folder], first: u64, step: u64, count: u64, seed: u64) -> Tabl
 #[test]
 fn nothing_that_makes_go_fail_passes() {
     let (count, seed) = (number("DIFFERENTIAL_COUNT", 500), number("DIFFERENTIAL_SEED", 1));
-    let folders = folders();
+    let directories = directories();
     let dir = tempfile::tempdir().unwrap();
     let mut judge = Judge::new();
-    for folder in folders.iter().chain(&[with_sent_snapshot()]) {
-        // A folder of the server's own name, beside nothing else.
-        let path = dir.path().join(folder.name).join("a");
-        folder.write(&path);
-        assert_eq!((errors(&path), judge.fails(&path)), (vec![], None), "{} is sound", folder.name);
+    for directory in directories.iter().chain(&[with_sent_snapshot()]) {
+        // A directory of the server's own name, beside nothing else.
+        let path = dir.path().join(directory.name).join("a");
+        directory.write(&path);
+        assert_eq!((errors(&path), judge.fails(&path)), (vec![], None), "{} is sound", directory.name);
     }
     if let Ok(only) = std::env::var("DIFFERENTIAL_ONLY") {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("differential-{only}/a"));
-        let (class, folder) = changed(&folders, only.parse().unwrap(), seed);
-        folder.write(&path);
-        panic!("{} ({class}, {}): {:?}, {:?}", path.display(), folder.name, errors(&path), judge.fails(&path));
+        let (class, directory) = changed(&directories, only.parse().unwrap(), seed);
+        directory.write(&path);
+        panic!("{} ({class}, {}): {:?}, {:?}", path.display(), directory.name, errors(&path), judge.fails(&path));
     }
     let threads = 2;
     let table = std::thread::scope(|scope| {
-        let folders = &folders;
+        let directories = &directories;
         let workers: Vec<_> =
-            (0..threads).map(|first| scope.spawn(move || run(folders, first, threads, count, seed))).collect();
+            (0..threads).map(|first| scope.spawn(move || run(directories, first, threads, count, seed))).collect();
         let mut table = Table::default();
         workers.into_iter().for_each(|worker| table.merge(worker.join().unwrap()));
         table

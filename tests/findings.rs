@@ -10,13 +10,13 @@ use std::process::Command;
 
 use base64::Engine;
 use op_conductor_init::bolt::{BulkWriter, Db};
-use op_conductor_init::explain;
 use op_conductor_init::raft::codec::{encode_configuration, encode_log};
 use op_conductor_init::raft::{
     AppendedAt, CONF_BUCKET, CURRENT_TERM, Configuration, Index, LAST_VOTE_CAND, LAST_VOTE_TERM, LOGS_BUCKET, Log,
     LogType, Server, Suffrage, Term,
 };
-use op_conductor_init::state_dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::report::explain;
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use serde_json::Value;
 
 const V3: &[u8] = include_bytes!("vectors/payload/v3.ssz");
@@ -95,8 +95,8 @@ impl Cluster {
 
     /// A snapshot of `a` at index 1 of term 1, as raft writes it, but for what `change` does to its meta.json.
     fn snapshot(&self, change: impl Fn(&str) -> String, state: &[u8]) -> PathBuf {
-        let folder = self.node("a").join("snapshots/1-1-9");
-        fs::create_dir_all(&folder).unwrap();
+        let directory = self.node("a").join("snapshots/1-1-9");
+        fs::create_dir_all(&directory).unwrap();
         let checksum = crc::Crc::<u64>::new(&crc::CRC_64_XZ).checksum(V3).to_be_bytes();
         let base64 = base64::prelude::BASE64_STANDARD;
         let (crc, peers) = (base64.encode(checksum), base64.encode(b"\x91\xaaaddress-01"));
@@ -104,9 +104,9 @@ impl Cluster {
             r#"{{"Version":1,"ID":"1-1-9","Index":1,"Term":1,"Peers":"{peers}","Configuration":{{"Servers":[{{"Suffrage":0,"ID":"a","Address":"address-01"}}]}},"ConfigurationIndex":1,"Size":{},"CRC":"{crc}"}}"#,
             V3.len()
         );
-        fs::write(folder.join("meta.json"), change(&meta)).unwrap();
-        fs::write(folder.join("state.bin"), state).unwrap();
-        folder
+        fs::write(directory.join("meta.json"), change(&meta)).unwrap();
+        fs::write(directory.join("state.bin"), state).unwrap();
+        directory
     }
 
     fn cluster_file(&self, change: impl Fn(String) -> String) {
@@ -231,10 +231,10 @@ const CASES: &[Case] = &[
     }),
     ("NODE-005", &[], |it| fs::create_dir(it.node(".op-conductor-init-x")).unwrap()),
     ("NODE-007", &[], |it| {
-        let (folder, log) = (it.node("a"), it.node("a").join(LOG_FILE));
+        let (directory, log) = (it.node("a"), it.node("a").join(LOG_FILE));
         // What belongs to root is closed to nobody.
-        if fs::metadata(&folder).unwrap().uid() == 0 {
-            chown(folder, Some(1000), Some(1000)).unwrap();
+        if fs::metadata(&directory).unwrap().uid() == 0 {
+            chown(directory, Some(1000), Some(1000)).unwrap();
         }
         fs::set_permissions(log, Permissions::from_mode(0o400)).unwrap();
     }),
@@ -279,10 +279,10 @@ const CASES: &[Case] = &[
     }),
     ("CLUSTER-012", &[], |it| {
         it.snapshot(same, V3);
-        let folder = it.snapshot(|meta| meta.replace("\"CRC\":\"", "\"CRC\":\"AAAA"), V3);
+        let directory = it.snapshot(|meta| meta.replace("\"CRC\":\"", "\"CRC\":\"AAAA"), V3);
         let other = it.node("b").join("snapshots");
         fs::create_dir_all(&other).unwrap();
-        fs::rename(folder, other.join("1-1-9")).unwrap();
+        fs::rename(directory, other.join("1-1-9")).unwrap();
         it.snapshot(same, V3);
     }),
     ("REPORT-001", &[], |it| (5..305).for_each(|at| it.log("a", at * 2, &entry(at * 2, 4, LogType::Noop, b"")))),

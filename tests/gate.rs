@@ -39,7 +39,7 @@ impl Run {
         let output = self.child.wait_with_output().unwrap();
         nothing_left(&name);
         let left: Vec<_> = std::fs::read_dir(self.temp.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(left.is_empty(), "{left:?} is left in the temporary folder");
+        assert!(left.is_empty(), "{left:?} is left in the temporary directory");
         output
     }
 }
@@ -58,10 +58,10 @@ fn outcomes(target: &Value) -> Vec<(String, String)> {
     target["checks"].as_array().unwrap().iter().map(|check| (word(&check["name"]), word(&check["outcome"]))).collect()
 }
 
-fn generate(folder: &Path, nodes: &str, more: &[&str]) {
+fn generate(directory: &Path, nodes: &str, more: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_op-conductor-init"));
     command.args(["generate", "--server-ids", "a,b,c", "--initial-leader", "b", "--nodes", nodes]);
-    let output = command.args(["--output-dir", folder.to_str().unwrap()]).args(more).output().unwrap();
+    let output = command.args(["--output-dir", directory.to_str().unwrap()]).args(more).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -74,8 +74,8 @@ fn help_explains_what_is_looked_at() {
 
 #[test]
 fn a_sample_cluster_is_accepted_and_junit_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let junit = folder.path().join("gate.xml");
+    let directory = tempfile::tempdir().unwrap();
+    let junit = directory.path().join("gate.xml");
     let target = "op-conductor:v1.13.7,raft:1.8.0";
     let run =
         Run::start(&["--target", target, "--parallel", "2", "--junit", junit.to_str().unwrap(), "--format", "json"]);
@@ -94,10 +94,10 @@ fn a_sample_cluster_is_accepted_and_junit_says_so() {
 
 #[test]
 fn state_without_a_head_is_not_accepted_by_op_conductor() {
-    let folder = tempfile::tempdir().unwrap();
-    generate(folder.path(), "a:1000,b:1000,c:1000", &[]);
-    let junit = folder.path().join("gate.xml");
-    let args = ["--state-dir", folder.path().to_str().unwrap(), "--junit", junit.to_str().unwrap()];
+    let directory = tempfile::tempdir().unwrap();
+    generate(directory.path(), "a:1000,b:1000,c:1000", &[]);
+    let junit = directory.path().join("gate.xml");
+    let args = ["--state-dir", directory.path().to_str().unwrap(), "--junit", junit.to_str().unwrap()];
     let output = Run::start(&args).end();
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{shown}");
@@ -111,11 +111,11 @@ fn state_without_a_head_is_not_accepted_by_op_conductor() {
 
 #[test]
 fn addresses_of_another_machine_are_changed_in_the_copy_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    generate(folder.path(), "192.0.2.7:50050,localhost:50051,c.example.:50052", &[]);
-    let log = folder.path().join("b/raft-log.db");
+    let directory = tempfile::tempdir().unwrap();
+    generate(directory.path(), "192.0.2.7:50050,localhost:50051,c.example.:50052", &[]);
+    let log = directory.path().join("b/raft-log.db");
     let before = std::fs::read(&log).unwrap();
-    let args = ["--state-dir", folder.path().to_str().unwrap(), "--target", "raft:1.7.3", "--format", "json"];
+    let args = ["--state-dir", directory.path().to_str().unwrap(), "--target", "raft:1.7.3", "--format", "json"];
     let output = Run::start(&args).end();
     let found = json(&output);
     assert_eq!(output.status.code(), Some(0), "{found:#}");
@@ -166,7 +166,7 @@ fn what_cannot_be_told_is_one_sentence_and_exit_2() {
     assert_eq!(no_conductor.status.code(), Some(2), "{said}");
     assert!(said.contains("its --help has no --raft.server.id: it is no op-conductor"), "{said}");
 
-    let no_folder = Run::start(&["--state-dir", "/nonexistent"]).end();
-    assert_eq!(no_folder.status.code(), Some(2));
-    assert!(text(&no_folder.stderr).contains("--state-dir: /nonexistent"), "{no_folder:?}");
+    let no_directory = Run::start(&["--state-dir", "/nonexistent"]).end();
+    assert_eq!(no_directory.status.code(), Some(2));
+    assert!(text(&no_directory.stderr).contains("--state-dir: /nonexistent"), "{no_directory:?}");
 }

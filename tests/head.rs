@@ -52,8 +52,8 @@ fn this_machine_is_asked_without_the_proxy_that_others_need() {
 #[test]
 fn no_variable_turns_the_check_of_the_hash_off() {
     let block = std::fs::read_to_string(Path::new(VECTORS).join("v3.block.json")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("block.json");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("block.json");
     std::fs::write(&path, block.replace("\"gasUsed\": \"0xb741\"", "\"gasUsed\": \"0xb742\"")).unwrap();
     let path = path.to_str().unwrap();
     let refused = generate(&["--unsafe-head", path], &[("OP_CONDUCTOR_INIT_NO_HASH_CHECK", "true")]);

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use common::{SplitMix, number};
 use op_conductor_init::bolt::{Db, Meta, PageHeader, PageId, Reader, check};
-use op_conductor_init::inspect::{Depth, Error, Node};
 use op_conductor_init::raft::codec::{encode_configuration, encode_log};
 use op_conductor_init::raft::{
     AppendedAt, CONF_BUCKET, CURRENT_TERM, Configuration, Index, LOGS_BUCKET, Log, LogType, Server, Suffrage, Term,
 };
 use op_conductor_init::report::Severity;
-use op_conductor_init::state_dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::{Depth, Error, Node};
 use op_conductor_init::verify::verify;
 use tempfile::TempDir;
 
@@ -88,26 +88,26 @@ fn stable() -> Vec<u8> {
     store(4096, CONF_BUCKET, &[(CURRENT_TERM.as_bytes().to_vec(), (1_u64 << 62).to_be_bytes().to_vec())])
 }
 
-fn folder(log: &[u8], stable: &[u8]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), log, stable);
-    folder
+fn directory(log: &[u8], stable: &[u8]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), log, stable);
+    directory
 }
 
-fn write(folder: &Path, log: &[u8], stable: &[u8]) {
-    fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join(LOG_FILE), log).unwrap();
-    fs::write(folder.join(STABLE_FILE), stable).unwrap();
+fn write(directory: &Path, log: &[u8], stable: &[u8]) {
+    fs::create_dir_all(directory).unwrap();
+    fs::write(directory.join(LOG_FILE), log).unwrap();
+    fs::write(directory.join(STABLE_FILE), stable).unwrap();
 }
 
-/// What `info` and `verify` do with a folder: ids of all findings, and how long each verb took at most.
-fn judge(folder: &Path) -> (Vec<&'static str>, usize, Duration) {
+/// What `info` and `verify` do with a directory: ids of all findings, and how long each verb took at most.
+fn judge(directory: &Path) -> (Vec<&'static str>, usize, Duration) {
     let start = Instant::now();
-    let content = Node::read(folder, Depth::Content, &mut |_| {}).unwrap();
+    let content = Node::read(directory, Depth::Content, &mut |_| {}).unwrap();
     let (_, _) = (content.campaign(), content.last());
     let info = start.elapsed();
     let start = Instant::now();
-    let report = verify(folder, None, &()).unwrap();
+    let report = verify(directory, None, &()).unwrap();
     let ids = report.findings.iter().map(|finding| finding.id).collect();
     (ids, report.counts().errors, info.max(start.elapsed()))
 }
@@ -205,7 +205,7 @@ fn damaged_files_are_judged_without_panic_and_soon() {
     println!("{count} damaged files, seed {seed}");
     let mut random = SplitMix(seed);
     let (logs, large, sound_stable) = (sound_logs(), log(4096, 2000, 1500), stable());
-    let folder = folder(&[], &[]);
+    let directory = directory(&[], &[]);
     let (mut slowest, mut passed, start) = (Duration::ZERO, 0_u64, Instant::now());
     for run in 0..count {
         let (mut log, mut stable) = (Vec::new(), sound_stable.clone());
@@ -220,8 +220,8 @@ fn damaged_files_are_judged_without_panic_and_soon() {
             log.clone_from(sound);
             mutate(&mut log, *page_size, &mut random);
         }
-        write(folder.path(), &log, &stable);
-        let (_, errors, took) = judge(folder.path());
+        write(directory.path(), &log, &stable);
+        let (_, errors, took) = judge(directory.path());
         slowest = slowest.max(took);
         assert!(took < SLOW, "run {run} of seed {seed} took {took:?}");
         passed += u64::from(errors == 0);
@@ -280,7 +280,7 @@ fn damaged_entries_on_sound_pages_are_judged_without_panic_and_soon() {
     .iter()
     .map(|(kind, data)| entry(1, 1, *kind, data))
     .collect();
-    let folder = folder(&[], &stable());
+    let directory = directory(&[], &stable());
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..count.div_ceil(12) {
         let value = |_| {
@@ -289,8 +289,8 @@ fn damaged_entries_on_sound_pages_are_judged_without_panic_and_soon() {
             value
         };
         let values: Vec<Vec<u8>> = (0..12).map(value).collect();
-        fs::write(folder.path().join(LOG_FILE), log_store(4096, &values)).unwrap();
-        let (ids, _, took) = judge(folder.path());
+        fs::write(directory.path().join(LOG_FILE), log_store(4096, &values)).unwrap();
+        let (ids, _, took) = judge(directory.path());
         assert!(took < SLOW, "took {took:?}");
         seen.extend(ids);
     }
@@ -305,19 +305,19 @@ fn the_sound_files_have_no_error() {
     let mut logs = sound_logs();
     logs.pop();
     for (page_size, log) in logs {
-        let folder = folder(&log, &stable());
-        let findings = verify(folder.path(), None, &()).unwrap().findings;
+        let directory = directory(&log, &stable());
+        let findings = verify(directory.path(), None, &()).unwrap().findings;
         let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
         assert!(errors.is_empty(), "page size {page_size}: {errors:?}");
     }
 }
 
-/// Two servers' folders with these logs, in one.
+/// Two servers' directories with these logs, in one.
 fn pair(first: &[u8], second: &[u8]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    write(&folder.path().join("a"), first, &stable());
-    write(&folder.path().join("b"), second, &stable());
-    folder
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory.path().join("a"), first, &stable());
+    write(&directory.path().join("b"), second, &stable());
+    directory
 }
 
 fn in_time<T>(work: impl FnOnce() -> T) -> T {
@@ -335,8 +335,8 @@ fn an_entry_of_index_2_to_the_63_does_not_stall_the_comparison() {
         let pairs = values.map(|(key, value): (u64, _)| (key.to_be_bytes().to_vec(), value));
         store(4096, LOGS_BUCKET, &pairs)
     };
-    let folder = pair(&far(b"this"), &far(b"that"));
-    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
+    let directory = pair(&far(b"this"), &far(b"that"));
+    let found = in_time(|| verify(directory.path(), None, &()).unwrap().findings);
     let different = found.iter().find(|finding| finding.id == "CLUSTER-001").expect("and it is compared");
     assert_eq!(different.place.first_index, Some(1 << 63));
 }
@@ -345,8 +345,8 @@ fn an_entry_of_index_2_to_the_63_does_not_stall_the_comparison() {
 fn a_log_of_gaps_does_not_take_a_look_at_all_files_for_each() {
     let sparse = (1..400_u64).map(|i| ((i << 32).to_be_bytes().to_vec(), entry(i << 32, 1, LogType::Noop, b"")));
     let log = store(4096, LOGS_BUCKET, &sparse.collect::<Vec<_>>());
-    let folder = pair(&log, &log);
-    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
+    let directory = pair(&log, &log);
+    let found = in_time(|| verify(directory.path(), None, &()).unwrap().findings);
     assert!(found.iter().any(|finding| finding.id == "RAFT-005"));
 }
 
@@ -356,21 +356,21 @@ fn votes_of_a_huge_configuration_are_counted_soon() {
     let mut ids = vec!["b"; 30_000];
     ids.push("a");
     let log = log_store(4096, &[entry(1, 1, LogType::Configuration, &configuration(&ids))]);
-    let folder = pair(&log, &log);
-    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
+    let directory = pair(&log, &log);
+    let found = in_time(|| verify(directory.path(), None, &()).unwrap().findings);
     assert!(found.iter().any(|finding| finding.id == "RAFT-009"));
 }
 
 #[test]
-fn members_without_a_folder_are_named_up_to_a_hundred() {
+fn members_without_a_directory_are_named_up_to_a_hundred() {
     let ids: Vec<String> = (0..30_000).map(|number| format!("s{number}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let log = log_store(4096, &[entry(1, 1, LogType::Configuration, &configuration(&ids))]);
-    let folder = pair(&log, &log);
-    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
+    let directory = pair(&log, &log);
+    let found = in_time(|| verify(directory.path(), None, &()).unwrap().findings);
     let absent: Vec<_> = found.iter().filter(|finding| finding.id == "CLUSTER-004").collect();
     assert_eq!(absent.len(), 101);
-    let rest = "29900 more members have no folder here: they were not looked at";
+    let rest = "29900 more members have no directory here: they were not looked at";
     assert!(absent.iter().any(|finding| finding.message == rest));
 }
 
@@ -379,8 +379,8 @@ fn members_without_a_folder_are_named_up_to_a_hundred() {
 fn a_finding_does_not_quote_a_megabyte() {
     let mut value = b"\x81\xa5Index\xdb\x00\x10\x00\x00".to_vec();
     value.extend(vec![b'x'; 1 << 20]);
-    let folder = folder(&log_store(4096, &[value]), &stable());
-    let found = verify(folder.path(), None, &()).unwrap().findings;
+    let directory = directory(&log_store(4096, &[value]), &stable());
+    let found = verify(directory.path(), None, &()).unwrap().findings;
     let undecodable = found.iter().find(|finding| finding.id == "RAFT-002").unwrap();
     assert!(undecodable.message.len() < 500, "{} bytes", undecodable.message.len());
 }
@@ -390,11 +390,11 @@ fn a_finding_does_not_quote_a_megabyte() {
 fn a_pipe_in_place_of_a_file_is_refused_at_once() {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     for name in [LOG_FILE, STABLE_FILE] {
-        let folder = folder(&log(4096, 2, 100), &stable());
-        let path = folder.path().join(name);
+        let directory = directory(&log(4096, 2, 100), &stable());
+        let path = directory.path().join(name);
         fs::remove_file(&path).unwrap();
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let error = in_time(|| verify(folder.path(), None, &())).unwrap_err();
+        let error = in_time(|| verify(directory.path(), None, &())).unwrap_err();
         assert!(matches!(&error, Error::Io { path: named, .. } if *named == path), "{error}");
     }
 }
@@ -415,10 +415,10 @@ fn sparse(path: &Path, pages: u64, change: impl FnOnce(&mut Vec<u8>)) {
 #[test]
 fn a_sparse_file_costs_what_is_in_it() {
     const PAGES: u64 = 1 << 29;
-    let folder = folder(&[], &stable());
-    let path = folder.path().join(LOG_FILE);
+    let directory = directory(&[], &stable());
+    let path = directory.path().join(LOG_FILE);
     sparse(&path, PAGES, |_| {});
-    let found = in_time(|| verify(folder.path(), None, &()).unwrap().findings);
+    let found = in_time(|| verify(directory.path(), None, &()).unwrap().findings);
     let leak = found.iter().find(|finding| finding.id == "BOLT-012").unwrap();
     assert!(leak.message.contains("536870"), "{}", leak.message);
 
@@ -429,16 +429,16 @@ fn a_sparse_file_costs_what_is_in_it() {
         let header = PageHeader::decode(&bytes[at..]).unwrap();
         PageHeader { overflow: 100_000, ..header }.encode(&mut bytes[at..]);
     });
-    let node = in_time(|| Node::read(folder.path(), Depth::Content, &mut |_| {}).unwrap());
+    let node = in_time(|| Node::read(directory.path(), Depth::Content, &mut |_| {}).unwrap());
     assert_eq!(node.log.count, 2, "what is there is read");
 }
 
 /// Runs the program with at most `limit` KiB of memory of its own; its exit status.
-fn limited(limit: u32, verb: &str, folder: &Path) -> Option<i32> {
+fn limited(limit: u32, verb: &str, directory: &Path) -> Option<i32> {
     let script = format!("ulimit -d {limit} && exec \"$0\" {verb} --state-dir \"$1\"");
     let program = env!("CARGO_BIN_EXE_op-conductor-init");
     let mut command = Command::new("sh");
-    command.args(["-c", &script, program]).arg(folder);
+    command.args(["-c", &script, program]).arg(directory);
     in_time(|| command.output().unwrap()).status.code()
 }
 
@@ -478,16 +478,16 @@ fn swollen_logs() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn small_files_take_no_more_than_64_mib() {
     for (name, log) in swollen_logs() {
-        let folder = folder(&log, &stable());
+        let directory = directory(&log, &stable());
         for verb in ["info", "info --format json", "verify"] {
-            let status = limited(64 << 10, verb, folder.path());
+            let status = limited(64 << 10, verb, directory.path());
             assert!(matches!(status, Some(0 | 1)), "{name}: {verb} ended with {status:?}");
         }
     }
     // The limit works: a value of 100 MiB doesn't fit.
-    let folder = folder(&[], &stable());
-    fs::write(folder.path().join(LOG_FILE), log_store(65536, &[entry(1, 1, LogType::Command, &vec![0; 100 << 20])]))
+    let directory = directory(&[], &stable());
+    fs::write(directory.path().join(LOG_FILE), log_store(65536, &[entry(1, 1, LogType::Command, &vec![0; 100 << 20])]))
         .unwrap();
-    let status = limited(64 << 10, "info", folder.path());
+    let status = limited(64 << 10, "info", directory.path());
     assert!(!matches!(status, Some(0 | 1)), "a value of 100 MiB in 64 MiB: {status:?}");
 }

@@ -25,7 +25,7 @@ fn run(dir: &Path, args: &[&str]) -> Output {
     command.current_dir(dir).env_clear().args(args).output().unwrap()
 }
 
-/// A folder with `raft-state` of three servers, with a head or without.
+/// A directory with `raft-state` of three servers, with a head or without.
 fn cluster(head: bool) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let payload = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/payload/v3.ssz");
@@ -42,12 +42,12 @@ fn shown(output: &Output) -> String {
     format!("exit {code}\n-- stdout\n{stdout}-- stderr\n{stderr}")
 }
 
-/// Everything below a folder: its length, its time of change, its inode.
-fn tree(folder: &Path) -> BTreeMap<PathBuf, (u64, i64, i64, u64)> {
+/// Everything below a directory: its length, its time of change, its inode.
+fn tree(directory: &Path) -> BTreeMap<PathBuf, (u64, i64, i64, u64)> {
     let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let meta = path.symlink_metadata().unwrap();
             if meta.is_dir() {
@@ -97,7 +97,7 @@ fn a_warning_fails_only_when_asked_to() {
 fn damage_is_told_with_its_place_and_what_to_do() {
     let dir = cluster(true);
     let state = dir.path().join("raft-state");
-    // A stable store of no byte, a folder of another cluster, a bit of the log.
+    // A stable store of no byte, a directory of another cluster, a bit of the log.
     fs::write(state.join("sequencer-1/raft-stable.db"), b"").unwrap();
     let other = cluster(false);
     fs::copy(other.path().join("raft-state/sequencer-2/raft-log.db"), state.join("sequencer-2/raft-log.db")).unwrap();
@@ -124,7 +124,7 @@ fn a_release_that_cannot_read_the_payload_is_an_error() {
 }
 
 #[test]
-fn a_folder_without_state_is_an_error_and_nothing_is_made() {
+fn a_directory_without_state_is_an_error_and_nothing_is_made() {
     let dir = tempfile::tempdir().unwrap();
     for verb in ["info", "verify"] {
         for path in ["nowhere", "."] {
@@ -171,7 +171,7 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn the_ids_of_folders_are_checked_also_from_inside() {
+fn the_ids_of_directories_are_checked_also_from_inside() {
     let dir = cluster(true);
     let output = run(&dir.path().join("raft-state/sequencer-3"), &["info", "--state-dir", "."]);
     let text = String::from_utf8(output.stdout).unwrap();

@@ -63,7 +63,7 @@ struct Running {
     cluster: Cluster,
     image: Image,
     case: Case,
-    folder: TempDir,
+    directory: TempDir,
     name: String,
     _slot: SemaphorePermit<'static>,
 }
@@ -77,16 +77,16 @@ impl Running {
         let site = Site::create().await.unwrap();
         let name = site.name().to_owned();
         let cluster = Cluster::new(site);
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let addresses: Vec<String> = case.ids().iter().map(|id| Cluster::address(id)).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_op-conductor-init"));
         command.args(["generate", "--nodes", &addresses.join(","), "--server-ids", &case.ids().join(",")]);
-        command.args(["--initial-leader", &case.leader_id(), "--output-dir", folder.path().to_str().unwrap()]);
+        command.args(["--initial-leader", &case.leader_id(), "--output-dir", directory.path().to_str().unwrap()]);
         let nonvoters: Vec<String> = (case.n + 1..=case.n + case.nonvoters).map(Case::id).collect();
         command.args(["--nonvoters", &nonvoters.join(",")]).args(&case.flags);
         let output = command.output().unwrap();
         assert!(output.status.success(), "generate: {}", String::from_utf8_lossy(&output.stderr));
-        Running { cluster, image, case, folder, name, _slot: slot }
+        Running { cluster, image, case, directory, name, _slot: slot }
     }
 
     /// Generates and starts all nodes, in an order that `seed` shuffles.
@@ -102,12 +102,12 @@ impl Running {
     }
 
     async fn start(&mut self, id: &str, flags: &[&str]) {
-        let folder = self.folder.path().join(id);
-        self.start_on(id, &folder, flags).await;
+        let directory = self.directory.path().join(id);
+        self.start_on(id, &directory, flags).await;
     }
 
-    async fn start_on(&mut self, id: &str, folder: &Path, flags: &[&str]) {
-        let started = self.cluster.start(&self.image, id, folder, flags).await;
+    async fn start_on(&mut self, id: &str, directory: &Path, flags: &[&str]) {
+        let started = self.cluster.start(&self.image, id, directory, flags).await;
         self.or_logs(started).await;
     }
 
@@ -293,13 +293,13 @@ async fn a_leader_that_exits_as_it_wins_is_replaced_or_waited_for() {
     gone.await.expect("the leader exits when it wins");
     assert_eq!(running.cluster.exit_code("s1").await.unwrap(), Some(9));
     sleep(Duration::from_secs(4)).await;
-    let folder = tempfile::tempdir().unwrap();
-    running.cluster.take_away("s1", folder.path()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    running.cluster.take_away("s1", directory.path()).await.unwrap();
     let leaders = |events: &[Event]| {
         events.iter().filter(|event| event.is_leader()).map(|event| event.node.clone()).collect::<Vec<_>>()
     };
     let before = leaders(&running.cluster.events().await.unwrap());
-    running.start_on("s1", folder.path(), &[]).await;
+    running.start_on("s1", directory.path(), &[]).await;
     // Whoever leads now: s1 a second time, or somebody who had its entries.
     let again = |events: &[Event]| leaders(events).get(before.len().max(1)).or(before.get(1)).cloned();
     let next = running.wait_for("a leader after the restart", ELECTION, again).await;

@@ -17,7 +17,7 @@ use op_conductor_init::raft::codec::encode_log;
 use op_conductor_init::raft::{
     AppendedAt, CONF_BUCKET, CURRENT_TERM, Index, LAST_VOTE_CAND, LAST_VOTE_TERM, LOGS_BUCKET, Log, LogType, Term,
 };
-use op_conductor_init::state_dir::{StateDir, lock};
+use op_conductor_init::state::dir::{StateDir, lock};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -81,8 +81,8 @@ fn restore(backup: &Path, state: &Path, more: &[&str]) -> (i32, String, String) 
 }
 
 /// What a node would start from, without what earlier restores kept.
-fn state_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = tree(folder);
+fn state_of(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = tree(directory);
     found.retain(|path, _| !path.starts_with('.'));
     found
 }
@@ -106,7 +106,7 @@ fn refused_by(place: &Place, more: &[&str], guards: &[&str]) {
 }
 
 #[test]
-fn what_was_backed_up_is_what_is_restored_from_folder_and_archive() {
+fn what_was_backed_up_is_what_is_restored_from_directory_and_archive() {
     for flags in [&[][..], &["--archive"]] {
         let place = Place::with(flags);
         fs::set_permissions(place.state.join("a/snapshots"), PermissionsExt::from_mode(0o750)).unwrap();
@@ -140,14 +140,14 @@ fn what_was_there_is_kept_until_it_is_discarded() {
 }
 
 #[test]
-fn one_server_goes_to_its_folder_however_that_is_named() {
+fn one_server_goes_to_its_directory_however_that_is_named() {
     let place = Place::new();
     let b = state_of(&place.state.join("b"));
     let single = backup(&place.state.join("b"), &place.dir.path().join("backups"), &[]);
     // The logs of a and c end otherwise, as they were generated, and lie beside.
     let allow = ["--force", "--allow", "GUARD-004", "--allow", "GUARD-005"];
     let new = |name: &str| place.dir.path().join(name);
-    for (backup, state, node, folder) in [
+    for (backup, state, node, directory) in [
         (&place.backup, place.state.clone(), Some("b"), place.state.join("b")),
         (&place.backup, place.state.join("b"), Some("b"), place.state.join("b")),
         (&single, place.state.clone(), None, place.state.join("b")),
@@ -155,13 +155,13 @@ fn one_server_goes_to_its_folder_however_that_is_named() {
         (&single, new("x/b"), None, new("x/b")),
         (&place.backup, new("y"), Some("b"), new("y/b")),
     ] {
-        if folder.exists() {
-            fs::remove_file(folder.join("raft-stable.db")).unwrap();
+        if directory.exists() {
+            fs::remove_file(directory.join("raft-stable.db")).unwrap();
         }
         let node = node.map_or(vec![], |id| vec!["--node", id]);
         let (code, stdout, stderr) = restore(backup, &state, &[&allow[..], &node].concat());
         assert_eq!(code, 0, "{state:?}: {stdout}{stderr}");
-        assert!(state_of(&folder) == b, "{state:?}");
+        assert!(state_of(&directory) == b, "{state:?}");
     }
 }
 
@@ -178,7 +178,7 @@ fn a_dry_run_tells_all_and_changes_nothing() {
     assert!(tree(&place.state) == before);
     let nowhere = place.dir.path().join("nowhere/x");
     assert_eq!(restore(&place.backup, &nowhere, &["--dry-run"]).0, 0);
-    assert!(!nowhere.parent().unwrap().exists(), "not even the folder is made");
+    assert!(!nowhere.parent().unwrap().exists(), "not even the directory is made");
 }
 
 /// Runs a restore on a terminal and types `input`; an empty one is the end of input.
@@ -228,7 +228,7 @@ fn without_a_terminal_and_without_force_it_is_refused_in_words() {
 }
 
 #[test]
-fn the_folder_above_is_listed_and_never_picked_from() {
+fn the_directory_above_is_listed_and_never_picked_from() {
     let place = Place::new();
     let above = place.backup.parent().unwrap();
     for flags in [&["--force"][..], &[]] {
@@ -280,7 +280,7 @@ fn one_node_of_a_cluster_that_has_run_is_a_guard() {
 }
 
 #[test]
-fn a_folder_of_another_name_is_a_guard() {
+fn a_directory_of_another_name_is_a_guard() {
     let place = Place::new();
     let other = place.dir.path().join("other");
     let (code, stdout, stderr) =
@@ -361,7 +361,7 @@ fn the_ancestors_backup_is_taken_with_a_warning_and_a_gap_in_it_is_a_guard() {
     for name in ["raft-log.db", "raft-stable.db"] {
         fs::copy(place.state.join("a").join(name), old.join("a").join(name)).unwrap();
     }
-    // The same, made of the server's folder.
+    // The same, made of the server's directory.
     let single = place.dir.path().join("backups/raft-backup-20250101-000001");
     fs::create_dir_all(&single).unwrap();
     fs::write(single.join("backup-metadata.txt"), "Source directory: /data/a\n").unwrap();

@@ -21,7 +21,7 @@ fn backup(state: &Path, backups: &Path) -> PathBuf {
     PathBuf::from(made["backup"].as_str().unwrap())
 }
 
-/// The servers' folders, without what restores keep.
+/// The servers' directories, without what restores keep.
 fn servers(state: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = tree(state);
     found.retain(|path, _| !path.starts_with('.'));
@@ -219,13 +219,13 @@ fn a_target_on_its_own_mount_is_restored_within_it() {
         let (code, stdout, stderr) = run(&[&flags[..], more].concat());
         assert_eq!(code, 0, "{stdout}{stderr}");
     };
-    // The volume holds the servers' folders.
+    // The volume holds the servers' directories.
     restore(&volume.0, &[]);
     restore(&volume.0, &[]);
     let mut found = servers(&volume.0);
     assert!(found.remove("lost+found/").is_some());
     assert!(found == tree(&state));
-    // The volume is one server's folder.
+    // The volume is one server's directory.
     let own = Mount::new(dir.path().join("own/a"), "8m");
     fs::create_dir(own.0.join("lost+found")).unwrap();
     copy(&volume.0.join("b/raft-log.db"), &own.0.join("raft-log.db"));

@@ -43,7 +43,7 @@ fn leads_and_sequences(state: &Path, leader: &str) {
 }
 
 #[test]
-fn a_cluster_restored_from_a_folder_goes_on_under_its_names() {
+fn a_cluster_restored_from_a_directory_goes_on_under_its_names() {
     let dir = tempfile::tempdir().unwrap();
     leads_and_sequences(&restored(dir.path(), false, &[]), "a");
 }

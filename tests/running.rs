@@ -26,33 +26,33 @@ fn run(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_op-conductor-init")).args(args).output().unwrap()
 }
 
-/// A node `a` in `folder`, whose stores real raft-boltdb writes to; `more` tells how.
-fn hammered(folder: &Path, more: &[&str]) -> Writer {
-    let dir = folder.join("a");
+/// A node `a` in `directory`, whose stores real raft-boltdb writes to; `more` tells how.
+fn hammered(directory: &Path, more: &[&str]) -> Writer {
+    let dir = directory.join("a");
     let mut command = Command::new(oracle("1.7.3"));
     command.args(["hammer", "--run-for", "600s", "--dir", dir.to_str().unwrap()]).args(more);
     let writer = Writer(command.stdout(Stdio::null()).spawn().unwrap());
     let end = Instant::now() + Duration::from_secs(20);
-    while !dir.join("raft-log.db").exists() || last_index(folder) < 100 {
+    while !dir.join("raft-log.db").exists() || last_index(directory) < 100 {
         assert!(Instant::now() < end, "the writer writes");
         std::thread::sleep(Duration::from_millis(50));
     }
     writer
 }
 
-fn last_index(folder: &Path) -> u64 {
-    let output = run(&["info", "--format", "json", "--state-dir", folder.to_str().unwrap()]);
+fn last_index(directory: &Path) -> u64 {
+    let output = run(&["info", "--format", "json", "--state-dir", directory.to_str().unwrap()]);
     let info: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     info["nodes"][0]["last_index"].as_u64().unwrap_or(0)
 }
 
 /// Looks with each verb in turn: all is sound but for what is `known`, and goes on.
-fn look(folder: &Path, known: &[&str]) {
+fn look(directory: &Path, known: &[&str]) {
     let looks = number("RUNNING_LOOKS", 60);
-    let dir = folder.join("a");
+    let dir = directory.join("a");
     let dir = dir.to_str().unwrap();
     let log = format!("{dir}/raft-log.db");
-    let before = last_index(folder);
+    let before = last_index(directory);
     for number in 0..looks {
         let args: &[&str] = match number % 6 {
             0 | 5 => &["verify", "--state-dir", dir, "--format", "json"],
@@ -84,34 +84,34 @@ fn look(folder: &Path, known: &[&str]) {
             _ => {}
         }
     }
-    assert!(last_index(folder) > before, "the writer went on");
+    assert!(last_index(directory) > before, "the writer went on");
 }
 
 #[test]
 fn a_log_that_grows_is_read_without_its_lock() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     // Fifty commits a second are a hundred times what op-conductor does.
-    let _writer = hammered(folder.path(), &["--interval", "20ms"]);
+    let _writer = hammered(directory.path(), &["--interval", "20ms"]);
     // The writer's commands are no blocks.
-    look(folder.path(), &["PAY-002", "PAY-003"]);
+    look(directory.path(), &["PAY-002", "PAY-003"]);
 }
 
 #[test]
 fn a_log_that_is_cut_in_front_is_read_without_its_lock() {
-    let folder = tempfile::tempdir().unwrap();
-    let _writer = hammered(folder.path(), &["--interval", "20ms", "--batch", "20", "--truncate-front", "2000"]);
+    let directory = tempfile::tempdir().unwrap();
+    let _writer = hammered(directory.path(), &["--interval", "20ms", "--batch", "20", "--truncate-front", "2000"]);
     // Nor does it make the snapshot that such a log would need.
-    look(folder.path(), &["PAY-002", "PAY-003", "RAFT-015"]);
+    look(directory.path(), &["PAY-002", "PAY-003", "RAFT-015"]);
 }
 
 #[test]
 fn a_long_log_of_a_busy_node_is_verified() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     // Longer than what is copied to memory.
-    drop(hammered(folder.path(), &["--entries-size", "102400", "--batch", "400", "--interval", "0"]));
-    let before = last_index(folder.path());
-    let _writer = hammered(folder.path(), &["--interval", "5ms"]);
-    let dir = folder.path().join("a");
+    drop(hammered(directory.path(), &["--entries-size", "102400", "--batch", "400", "--interval", "0"]));
+    let before = last_index(directory.path());
+    let _writer = hammered(directory.path(), &["--interval", "5ms"]);
+    let dir = directory.path().join("a");
     for _ in 0..3 {
         let output = run(&["verify", "--state-dir", dir.to_str().unwrap(), "--format", "json"]);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
@@ -120,5 +120,5 @@ fn a_long_log_of_a_busy_node_is_verified() {
         assert!(found.all(|id| ["PAY-002", "PAY-003", "NODE-006"].contains(&id)), "{report:#}");
         assert!(report["nodes"][0]["entry_count"].as_u64().unwrap() >= before, "{report:#}");
     }
-    assert!(last_index(folder.path()) > before, "the writer went on");
+    assert!(last_index(directory.path()) > before, "the writer went on");
 }

@@ -12,9 +12,9 @@ use std::path::Path;
 
 use common::{SplitMix, ask, hex, number};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecText};
-use op_conductor_init::generate::{NodePlan, Plan};
+use op_conductor_init::plan::{NodePlan, Plan};
 use op_conductor_init::raft::LogType;
-use op_conductor_init::state_dir::{LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use serde_json::{Value, json};
 
 /// A cluster, and how its files are made.
@@ -119,9 +119,9 @@ fn files_of_random_clusters_are_those_of_go() {
 fn every_raft_boltdb_reads_what_was_planned() {
     for (seed, version) in [(1, "1.6.1"), (2, "1.7.1"), (3, "1.7.3"), (4, "1.8.0"), (5, "1.6.1"), (6, "1.8.0")] {
         let cluster = Cluster::random(seed);
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for node in cluster.plan().nodes() {
-            let dir = folder.path().join(&node.server.id);
+            let dir = directory.path().join(&node.server.id);
             write_ours(&node, cluster.page_size, &dir);
             let read = ask(&["read", "--dir", dir.to_str().unwrap()], version, &[]).remove(0);
             let entries = read["log"]["entries"].as_array().unwrap();

@@ -26,7 +26,7 @@ fn shown(output: &Output) -> String {
     format!("exit {code}\n-- stdout\n{stdout}-- stderr\n{stderr}")
 }
 
-/// A folder with `raft-state` of the servers a, b and c, with a head.
+/// A directory with `raft-state` of the servers a, b and c, with a head.
 fn cluster() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let flags = ["--nodes", "a.example:1,b.example:1,c.example:1", "--server-ids", "a,b,c", "--initial-leader", "b"];
@@ -56,7 +56,7 @@ fn store(path: &Path, count: u64, len: usize) {
     tx.commit().unwrap();
 }
 
-/// A folder `node` with such a log.
+/// A directory `node` with such a log.
 fn node(count: u64, len: usize) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("node")).unwrap();
@@ -198,9 +198,9 @@ fn what_is_no_bolt_file_is_named() {
     assert_snapshot!(cases.map(|args| format!("{args:?}\n{}", shown(&run(dir.path(), args)))).join("\n"));
 }
 
-/// Puts a snapshot of block 100 into a node's folder, as raft writes it, with `change` in its meta.json.
-fn snapshot(folder: &Path, change: &str) {
-    let snapshot = folder.join("snapshots/1-2-1700000000000");
+/// Puts a snapshot of block 100 into a node's directory, as raft writes it, with `change` in its meta.json.
+fn snapshot(directory: &Path, change: &str) {
+    let snapshot = directory.join("snapshots/1-2-1700000000000");
     fs::create_dir_all(&snapshot).unwrap();
     let state = fs::read(HEAD).unwrap();
     // crc64.Checksum(state.bin, crc64.MakeTable(crc64.ECMA)), as Go writes it.
@@ -218,12 +218,12 @@ const CRC: &str = "y+UkIL5qgsg=";
 #[test]
 fn snapshots_are_listed_shown_and_checked() {
     let dir = cluster();
-    let folder = dir.path().join("raft-state/a");
-    snapshot(&folder, "");
-    fs::create_dir(folder.join("snapshots/1-3-1700000000001.tmp")).unwrap();
+    let directory = dir.path().join("raft-state/a");
+    snapshot(&directory, "");
+    fs::create_dir(directory.join("snapshots/1-3-1700000000001.tmp")).unwrap();
     let verb = |verb: &str| shown(&run(dir.path(), &["snapshot", verb, "--state-dir", "raft-state/a"]));
     assert_snapshot!(["list", "show", "check"].map(verb).join("\n"));
-    fs::write(folder.join("snapshots/1-2-1700000000000/state.bin"), "damaged").unwrap();
+    fs::write(directory.join("snapshots/1-2-1700000000000/state.bin"), "damaged").unwrap();
     let check = run(dir.path(), &["snapshot", "check", "--state-dir", "raft-state/a"]);
     assert_snapshot!(shown(&check));
 }
@@ -259,7 +259,7 @@ fn export_and_import_make_the_same_log() {
     let export = run(dir.path(), &["log", "export", "--state-dir", "raft-state/b"]);
     fs::write(dir.path().join("log.ndjson"), &export.stdout).unwrap();
     assert_snapshot!(shown(&run(dir.path(), &["log", "import", "--state-dir", "new/b", "log.ndjson"])));
-    let same = |folder: &str| run(dir.path(), &["log", "diff", "raft-state/b", folder]).status.code();
+    let same = |directory: &str| run(dir.path(), &["log", "diff", "raft-state/b", directory]).status.code();
     assert_eq!(same("new/b"), Some(0));
     let args = ["log", "export", "--state-dir", "raft-state/b", "--payloads", "blocks"];
     let with_files = run(dir.path(), &args);

@@ -4,12 +4,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::error::Error;
-use super::manifest::{FileEntry, FolderEntry, Layout, Manifest, NodeEntry, NodeInfo};
+use super::manifest::{DirectoryEntry, FileEntry, Layout, Manifest, NodeEntry, NodeInfo};
 use super::open::{ANCESTORS_FILE, Backup};
 use crate::report::{Finding, Severity};
-use crate::state_dir::{DIR_MODE, LOG_FILE, STABLE_FILE};
+use crate::state::dir::{DIR_MODE, LOG_FILE, STABLE_FILE};
 
-/// Makes up a manifest of what is there. The tool copied each `*.db` with its path in the state folder.
+/// Makes up a manifest of what is there. The tool copied each `*.db` with its path in the state directory.
 pub(super) fn open(path: &Path) -> Result<Backup, Error> {
     let metadata = std::fs::read_to_string(path.join(ANCESTORS_FILE)).unwrap_or_default();
     let source = metadata.lines().find_map(|line| line.strip_prefix("Source directory:")).unwrap_or_default().trim();
@@ -25,9 +25,9 @@ pub(super) fn open(path: &Path) -> Result<Backup, Error> {
         add(&mut manifest, path, &id)?;
     } else {
         for (name, entry) in super::collect::listing(path)? {
-            let folder = entry.path();
-            if folder.join(LOG_FILE).is_file() || folder.join(STABLE_FILE).is_file() {
-                add(&mut manifest, &folder, &name)?;
+            let directory = entry.path();
+            if directory.join(LOG_FILE).is_file() || directory.join(STABLE_FILE).is_file() {
+                add(&mut manifest, &directory, &name)?;
             }
         }
     }
@@ -41,13 +41,13 @@ pub(super) fn open(path: &Path) -> Result<Backup, Error> {
     Ok(Backup::of_ancestor(path, manifest, vec![finding]))
 }
 
-fn add(manifest: &mut Manifest, folder: &Path, id: &str) -> Result<(), Error> {
-    let looking = |source| Error::Io { doing: "looking at", path: folder.to_owned(), source };
-    let own = folder.metadata().map_err(looking)?;
+fn add(manifest: &mut Manifest, directory: &Path, id: &str) -> Result<(), Error> {
+    let looking = |source| Error::Io { doing: "looking at", path: directory.to_owned(), source };
+    let own = directory.metadata().map_err(looking)?;
     let (uid, gid) = (own.uid(), own.gid());
-    manifest.folders.push(FolderEntry { path: id.to_owned(), mode: DIR_MODE, uid, gid });
+    manifest.directories.push(DirectoryEntry { path: id.to_owned(), mode: DIR_MODE, uid, gid });
     for name in [LOG_FILE, STABLE_FILE] {
-        let Ok(metadata) = folder.join(name).metadata() else { continue };
+        let Ok(metadata) = directory.join(name).metadata() else { continue };
         manifest.files.push(FileEntry {
             path: format!("{id}/{name}"),
             size: metadata.len(),

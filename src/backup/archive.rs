@@ -11,8 +11,8 @@ use zstd::{Decoder, Encoder};
 
 use super::error::Error;
 use super::manifest::{MANIFEST_FILE, Manifest, SUMS_FILE};
-use crate::open::open_file;
-use crate::progress::Progress;
+use crate::durable::open_file;
+use crate::report::Progress;
 
 /// What the name of an archive ends with.
 pub const EXTENSION: &str = ".tar.zst";
@@ -22,15 +22,15 @@ const BUFFER_LEN: usize = 1 << 20;
 /// A window of more bytes isn't made for an archive that asks for it: zstd's own limit for strangers' files.
 const WINDOW_LOG: u32 = 27;
 
-/// Writes the backup in `folder` to `to`, all paths below `name`.
-pub(super) fn pack(folder: &Path, name: &str, manifest: &Manifest, to: File) -> io::Result<File> {
+/// Writes the backup in `directory` to `to`, all paths below `name`.
+pub(super) fn pack(directory: &Path, name: &str, manifest: &Manifest, to: File) -> io::Result<File> {
     let mut encoder = Encoder::new(BufWriter::with_capacity(BUFFER_LEN, to), LEVEL)?;
     // Damage is found without the manifest too.
     encoder.include_checksum(true)?;
     let mut builder = Builder::new(encoder);
     let time = u64::try_from(manifest.created.as_second()).unwrap_or(0);
     let put_file = |builder: &mut Builder<_>, path: &str, mode, uid, gid| -> io::Result<()> {
-        let file = open_file(&folder.join(path))?;
+        let file = open_file(&directory.join(path))?;
         let mut header = header(EntryType::Regular, mode, uid, gid, time);
         header.set_size(file.metadata()?.len());
         builder.append_data(&mut header, format!("{name}/{path}"), BufReader::with_capacity(BUFFER_LEN, file))
@@ -40,7 +40,7 @@ pub(super) fn pack(folder: &Path, name: &str, manifest: &Manifest, to: File) -> 
     for path in [MANIFEST_FILE, SUMS_FILE] {
         put_file(&mut builder, path, 0o600, 0, 0)?;
     }
-    for it in &manifest.folders {
+    for it in &manifest.directories {
         let mut header = header(EntryType::Directory, it.mode, it.uid, it.gid, time);
         builder.append_data(&mut header, format!("{name}/{}/", it.path), io::empty())?;
     }
@@ -73,7 +73,7 @@ pub(super) enum Go {
     Enough,
 }
 
-/// Reads an archive from its beginning. What is neither a file nor a folder is none that we wrote.
+/// Reads an archive from its beginning. What is neither a file nor a directory is none that we wrote.
 pub(super) fn unpack(path: &Path, each: EachFile<'_>, progress: &dyn Progress) -> Result<(), Error> {
     let opening = |source| Error::Io { doing: "opening", path: path.to_owned(), source };
     let damaged = |source| Error::Archive { path: path.to_owned(), source };
@@ -99,7 +99,7 @@ pub(super) fn unpack(path: &Path, each: EachFile<'_>, progress: &dyn Progress) -
                 }
             }
             other => {
-                return Err(damaged(io::Error::other(format!("{name:?} is no file and no folder: {other:?}"))));
+                return Err(damaged(io::Error::other(format!("{name:?} is no file and no directory: {other:?}"))));
             }
         }
     }

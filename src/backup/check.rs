@@ -10,10 +10,10 @@ use super::manifest::{FileEntry, Manifest, NodeInfo};
 use super::open::{Backup, Form};
 use super::{check_space, free_space};
 use crate::durable::{Paced, Syncer};
-use crate::inspect::{self, Depth};
 use crate::payload::Release;
-use crate::progress::Progress;
+use crate::report::Progress;
 use crate::report::{Finding, Severity};
+use crate::state::{self, Depth};
 use crate::verify::{Report, verify_to};
 
 /// Makes the file that a copy of one of the backup's goes to, and says where; none when it is only to be compared.
@@ -41,7 +41,7 @@ pub(crate) fn compare(
             };
             let reading = |source| match backup.form() {
                 Form::Archive => Error::Archive { path: backup.path().to_owned(), source },
-                Form::Folder => Error::Io { doing: "reading", path: backup.path().join(path), source },
+                Form::Directory => Error::Io { doing: "reading", path: backup.path().join(path), source },
             };
             let to = make(file)?;
             let copied = match &to {
@@ -106,23 +106,26 @@ pub struct Verified {
 }
 
 /// Verifies a backup: every byte against its manifest, then what the files say. An archive is unpacked to the system's
-/// folder for temporary files for that.
+/// directory for temporary files for that.
 pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) -> Result<Verified, Error> {
     let backup = Backup::open(path)?;
     let manifest = backup.manifest();
-    let in_place = backup.form() == Form::Folder && !backup.by_ancestor();
+    let in_place = backup.form() == Form::Directory && !backup.by_ancestor();
     progress.expect(manifest.total_size());
     let (found, report) = if in_place {
         let found = compare(&backup, &mut |_| Ok(None), &mut |_, _| Ok(()), None, progress)?;
         (found, content(path, release))
     } else {
         let unpacked = tempfile::Builder::new().prefix("op-conductor-init-verify-").tempdir();
-        let unpacked =
-            unpacked.map_err(|source| Error::Io { doing: "making a folder in", path: std::env::temp_dir(), source })?;
+        let unpacked = unpacked.map_err(|source| Error::Io {
+            doing: "making a directory in",
+            path: std::env::temp_dir(),
+            source,
+        })?;
         let to = unpacked.path();
         check_space(to, manifest.total_size().min(free_space(to)?.saturating_add(1)))?;
-        for folder in &manifest.folders {
-            let path = to.join(&folder.path);
+        for directory in &manifest.directories {
+            let path = to.join(&directory.path);
             fs::create_dir(&path).map_err(|source| Error::Io { doing: "creating", path, source })?;
         }
         let mut make = |file: &FileEntry| {
@@ -148,6 +151,6 @@ pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) ->
     Ok(Verified { backup, report })
 }
 
-fn content(path: &Path, release: Option<Release>) -> Result<Report, inspect::Error> {
+fn content(path: &Path, release: Option<Release>) -> Result<Report, state::Error> {
     verify_to(path, Depth::Structure, release, &())
 }

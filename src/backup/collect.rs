@@ -1,4 +1,4 @@
-//! One server's folder, copied into a backup that is being made.
+//! One server's directory, copied into a backup that is being made.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -8,11 +8,11 @@ use std::path::Path;
 use super::copy::{Copied, CopyError, copy};
 use super::error::Error;
 use super::live;
-use super::manifest::{FileEntry, FolderEntry, Manifest};
+use super::manifest::{DirectoryEntry, FileEntry, Manifest};
+use crate::durable::open_file;
 use crate::durable::{Fresh, Paced, Syncer};
-use crate::open::open_file;
-use crate::progress::Progress;
-use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir, lock_shared};
+use crate::report::Progress;
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir, lock_shared};
 
 /// What fsck puts on each volume.
 const LOST_FOUND: &str = "lost+found";
@@ -20,7 +20,7 @@ const LOST_FOUND: &str = "lost+found";
 /// A backup that is being made.
 pub(super) struct Making<'a> {
     pub(super) fresh: &'a mut Fresh,
-    /// Name of the folder that it is made in, within `fresh`.
+    /// Name of the directory that it is made in, within `fresh`.
     pub(super) top: &'a Path,
     pub(super) manifest: &'a mut Manifest,
     /// Makes files durable while others are copied.
@@ -36,21 +36,21 @@ pub(super) struct Taken {
 }
 
 impl Making<'_> {
-    /// Copies the server `id` in `folder`.
-    pub(super) fn node(&mut self, id: &str, folder: &Path) -> Result<Taken, Error> {
+    /// Copies the server `id` in `directory`.
+    pub(super) fn node(&mut self, id: &str, directory: &Path) -> Result<Taken, Error> {
         // Held until all of it is copied.
-        if let Some(_not_running) = lock_shared(&StateDir::new(folder))? {
-            self.folder(folder, id)?;
+        if let Some(_not_running) = lock_shared(&StateDir::new(directory))? {
+            self.directory(directory, id)?;
             for name in [LOG_FILE, STABLE_FILE] {
-                self.file_if_there(&folder.join(name), &format!("{id}/{name}"))?;
+                self.file_if_there(&directory.join(name), &format!("{id}/{name}"))?;
             }
-            let snapshots = folder.join(SNAPSHOTS_DIR);
+            let snapshots = directory.join(SNAPSHOTS_DIR);
             if snapshots.is_dir() {
                 self.tree(&snapshots, &format!("{id}/{SNAPSHOTS_DIR}"))?;
             }
             return Ok(Taken::default());
         }
-        let rewritten = live::node(self, id, folder)?;
+        let rewritten = live::node(self, id, directory)?;
         Ok(Taken { running: true, rewritten })
     }
 
@@ -73,13 +73,13 @@ impl Making<'_> {
         }
     }
 
-    /// Makes a folder of which `from` is the original.
-    pub(super) fn folder(&mut self, from: &Path, path: &str) -> Result<(), Error> {
+    /// Makes a directory of which `from` is the original.
+    pub(super) fn directory(&mut self, from: &Path, path: &str) -> Result<(), Error> {
         let looking = |source| Error::Io { doing: "looking at", path: from.to_owned(), source };
         let metadata = from.metadata().map_err(looking)?;
         // Who makes a backup must be able to remove it.
         self.fresh.create_dir(self.top.join(path), metadata.mode() & 0o7777 | 0o700)?;
-        self.manifest.folders.push(FolderEntry {
+        self.manifest.directories.push(DirectoryEntry {
             path: path.to_owned(),
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid(),
@@ -121,7 +121,7 @@ impl Making<'_> {
     /// Forgets all of the server `id`, as far as it was copied.
     pub(super) fn forget(&mut self, id: &str) -> Result<(), Error> {
         let inside = format!("{id}/");
-        self.manifest.folders.retain(|folder| folder.path != id && !folder.path.starts_with(&inside));
+        self.manifest.directories.retain(|directory| directory.path != id && !directory.path.starts_with(&inside));
         self.manifest.files.retain(|file| !file.path.starts_with(&inside));
         if self.fresh.path().join(self.top).join(id).exists() {
             self.fresh.remove(self.top.join(id))?;
@@ -129,9 +129,9 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// Copies a folder with all that is in it.
+    /// Copies a directory with all that is in it.
     fn tree(&mut self, from: &Path, path: &str) -> Result<(), Error> {
-        self.folder(from, path)?;
+        self.directory(from, path)?;
         for (name, entry) in listing(from)? {
             let (from, path) = (entry.path(), format!("{path}/{name}"));
             let looking = |source| Error::Io { doing: "looking at", path: from.clone(), source };
@@ -149,11 +149,11 @@ impl Making<'_> {
     }
 }
 
-/// What is in a folder, by name.
-pub(super) fn listing(folder: &Path) -> Result<Vec<(String, fs::DirEntry)>, Error> {
-    let reading = |source| Error::Io { doing: "reading", path: folder.to_owned(), source };
+/// What is in a directory, by name.
+pub(super) fn listing(directory: &Path) -> Result<Vec<(String, fs::DirEntry)>, Error> {
+    let reading = |source| Error::Io { doing: "reading", path: directory.to_owned(), source };
     let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(reading)? {
+    for entry in fs::read_dir(directory).map_err(reading)? {
         let entry = entry.map_err(reading)?;
         let name = entry.file_name().into_string().map_err(|_| Error::Name { path: entry.path() })?;
         entries.push((name, entry));

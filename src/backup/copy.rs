@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use sha2::{Digest, Sha256};
 
-use crate::progress::Progress;
+use crate::report::Progress;
 
 /// Bytes that are read, hashed and written at a time: few enough to stay in a core's cache. With 1 MiB a backup takes half
 /// as long again.

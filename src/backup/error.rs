@@ -4,20 +4,21 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::report::Finding;
-use crate::{bolt, durable, entries, inspect, state_dir};
+use crate::state::{self, dir, entries};
+use crate::{bolt, durable};
 
 /// Why no backup was made, or one can't be looked at. Nothing is left behind by any.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The state can't be read.
     #[error(transparent)]
-    Read(#[from] inspect::Error),
+    Read(#[from] state::Error),
     /// The entries of a running node can't be read.
     #[error(transparent)]
     Entries(#[from] entries::Error),
-    /// A server's folder can't be used.
+    /// A server's directory can't be used.
     #[error(transparent)]
-    State(#[from] state_dir::Error),
+    State(#[from] dir::Error),
     /// The backup can't be put in its place, or another command is at work.
     #[error(transparent)]
     Durable(#[from] durable::Error),
@@ -62,7 +63,7 @@ pub enum Error {
     /// A running node changed too much again and again.
     #[error("{}: the node changed it again and again while it was copied ({reason})", path.display())]
     Moving {
-        /// The server's folder.
+        /// The server's directory.
         path: PathBuf,
         /// What happened at last.
         reason: String,
@@ -83,8 +84,8 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
-    /// No file and no folder.
-    #[error("{}: expected a file or a folder", path.display())]
+    /// No file and no directory.
+    #[error("{}: expected a file or a directory", path.display())]
     Unusual {
         /// What is there.
         path: PathBuf,
@@ -97,10 +98,10 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The folder that holds backups, and not one of them.
+    /// The directory that holds backups, and not one of them.
     #[error("{} holds backups, and is none itself", path.display())]
     Parent {
-        /// Which folder.
+        /// Which directory.
         path: PathBuf,
         /// Names of the backups in it, oldest first.
         names: Vec<String>,
@@ -119,11 +120,11 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Error::Durable(error) | Error::State(state_dir::Error::Durable(error)) => error.hint(),
+            Error::Durable(error) | Error::State(dir::Error::Durable(error)) => error.hint(),
             Error::Inside { .. } => Some("name another --backup-dir"),
             Error::Pending { .. } => Some("run the command that was interrupted again: it settles this first"),
             Error::NotSound { .. } => {
-                Some("to keep the damaged files for later, stop the node and copy its folder with cp -a")
+                Some("to keep the damaged files for later, stop the node and copy its directory with cp -a")
             }
             Error::Moving { .. } => Some("try again when it writes less, or stop the node for as long"),
             Error::NoSpace { .. } => Some("free some space, or remove old backups with backups prune"),
@@ -143,9 +144,9 @@ impl Error {
                 | Error::Parent { .. }
                 | Error::Archive { .. }
                 | Error::NoBackup { .. }
-                | Error::State(state_dir::Error::Locked { .. })
+                | Error::State(dir::Error::Locked { .. })
                 | Error::Durable(durable::Error::Locked { .. })
-                | Error::State(state_dir::Error::Durable(durable::Error::Locked { .. }))
+                | Error::State(dir::Error::Durable(durable::Error::Locked { .. }))
         )
     }
 }

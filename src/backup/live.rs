@@ -12,11 +12,12 @@ use super::collect::Making;
 use super::copy::{copy, hash};
 use super::error::Error;
 use crate::bolt::{self, BulkWriter, Reader};
-use crate::entries::{self, Entries, NEXT_COMMIT};
-use crate::open::open_file;
-use crate::raft::snapshot_store::{META_FILE, STATE_FILE, list};
+use crate::durable::open_file;
 use crate::raft::{CONF_BUCKET, Index, LOGS_BUCKET};
-use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::raft::{META_FILE, STATE_FILE};
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::entries::{self, Entries, NEXT_COMMIT};
+use crate::state::snapshots::list;
 
 /// So often a node is copied again that changed too much meanwhile.
 const TRIES: u32 = 10;
@@ -44,11 +45,11 @@ impl<E: Into<Error>> From<E> for Failed {
 }
 
 /// Copies a running node; gives the names of the databases that have other bytes.
-pub(super) fn node(making: &mut Making<'_>, id: &str, folder: &Path) -> Result<Vec<String>, Error> {
+pub(super) fn node(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Vec<String>, Error> {
     let mut pause = PAUSE;
     let mut reason = String::new();
     for _ in 0..TRIES {
-        match attempt(making, id, folder) {
+        match attempt(making, id, directory) {
             Ok(rewritten) => return Ok(rewritten),
             Err(Failed::For(error)) => return Err(error),
             Err(Failed::Moved(why)) => reason = why,
@@ -57,21 +58,21 @@ pub(super) fn node(making: &mut Making<'_>, id: &str, folder: &Path) -> Result<V
         std::thread::sleep(pause);
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
-    Err(Error::Moving { path: folder.to_owned(), reason })
+    Err(Error::Moving { path: directory.to_owned(), reason })
 }
 
-fn attempt(making: &mut Making<'_>, id: &str, folder: &Path) -> Result<Vec<String>, Failed> {
-    making.folder(folder, id)?;
+fn attempt(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Vec<String>, Failed> {
+    making.directory(directory, id)?;
     let log = format!("{id}/{LOG_FILE}");
     let mut rewritten = Vec::new();
-    if !whole(making, &folder.join(LOG_FILE), &log, TRIES_OF_WHOLE)? {
-        by_entries(making, &folder.join(LOG_FILE), &log)?;
+    if !whole(making, &directory.join(LOG_FILE), &log, TRIES_OF_WHOLE)? {
+        by_entries(making, &directory.join(LOG_FILE), &log)?;
         rewritten.push(LOG_FILE.to_owned());
     }
-    if !whole(making, &folder.join(STABLE_FILE), &format!("{id}/{STABLE_FILE}"), TRIES_OF_STABLE)? {
+    if !whole(making, &directory.join(STABLE_FILE), &format!("{id}/{STABLE_FILE}"), TRIES_OF_STABLE)? {
         return Err(Failed::Moved(format!("{STABLE_FILE} changed {TRIES_OF_STABLE} times")));
     }
-    let newest = snapshots(making, id, folder)?;
+    let newest = snapshots(making, id, directory)?;
     let last = last_index(&making.fresh.path().join(making.top).join(log))?;
     match newest {
         Some(newest) if last.is_none_or(|last| newest > last) => {
@@ -126,7 +127,7 @@ fn by_entries(making: &mut Making<'_>, from: &Path, path: &str) -> Result<(), Fa
     let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
     let fail = |source| Error::Bolt { path: from.to_owned(), source };
     let metadata = from.metadata().map_err(reading)?;
-    let (page_size, sequence, other) = crate::inspect::read_committed(from, |reader| {
+    let (page_size, sequence, other) = crate::state::read_committed(from, |reader| {
         let sequence = reader.bucket(LOGS_BUCKET)?.map_or(0, |bucket| bucket.header().sequence);
         Ok((reader.metas().page_size, sequence, pairs(reader)?))
     })?;
@@ -182,23 +183,23 @@ fn pairs<R: bolt::ReadAt>(reader: &Reader<R>) -> Result<Option<(u64, Pairs)>, bo
 }
 
 /// Copies the finished snapshots; gives the last index that one covers. Unfinished ones are none yet.
-fn snapshots(making: &mut Making<'_>, id: &str, folder: &Path) -> Result<Option<Index>, Failed> {
-    let store = folder.join(SNAPSHOTS_DIR);
+fn snapshots(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Option<Index>, Failed> {
+    let store = directory.join(SNAPSHOTS_DIR);
     let to = format!("{id}/{SNAPSHOTS_DIR}");
     if !store.is_dir() {
         return Ok(None);
     }
-    making.folder(&store, &to)?;
+    making.directory(&store, &to)?;
     let listed = list(&store).map_err(|source| Error::Io { doing: "reading", path: store.clone(), source })?.listed;
     for meta in &listed {
-        let (from, to) = (store.join(&meta.folder), format!("{to}/{}", meta.folder));
-        let copied = making.folder(&from, &to).and_then(|()| {
+        let (from, to) = (store.join(&meta.directory), format!("{to}/{}", meta.directory));
+        let copied = making.directory(&from, &to).and_then(|()| {
             [META_FILE, STATE_FILE].iter().try_for_each(|file| making.file(&from.join(file), &format!("{to}/{file}")))
         });
         match copied {
             // raft keeps one and removes the one before. (op-conductor consensus/raft.go NewFileSnapshotStore)
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(Failed::Moved(format!("the snapshot {} was removed", meta.folder)));
+                return Err(Failed::Moved(format!("the snapshot {} was removed", meta.directory)));
             }
             copied => copied?,
         }

@@ -7,9 +7,9 @@ use std::path::{Component, Path};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::generate::CLUSTER_FILE;
-use crate::inspect::Node;
+use crate::cluster::CLUSTER_FILE;
 use crate::raft::Server;
+use crate::state::Node;
 
 /// Name of the manifest.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -28,14 +28,14 @@ pub struct Manifest {
     pub tool_version: String,
     /// When it was begun.
     pub created: Timestamp,
-    /// The folder that was backed up.
+    /// The directory that was backed up.
     pub source: String,
     /// What that was.
     pub layout: Layout,
     /// The servers, by id.
     pub nodes: Vec<NodeEntry>,
-    /// Folders, outer ones first.
-    pub folders: Vec<FolderEntry>,
+    /// Directories, outer ones first.
+    pub directories: Vec<DirectoryEntry>,
     /// Files, all but the manifest and the sums.
     pub files: Vec<FileEntry>,
 }
@@ -44,16 +44,16 @@ pub struct Manifest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// One server's folder.
+    /// One server's directory.
     Node,
-    /// A folder of servers' folders.
+    /// A directory of servers' directories.
     Nodes,
 }
 
 /// One server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeEntry {
-    /// Its id, which is the name of its folder.
+    /// Its id, which is the name of its directory.
     pub id: String,
     /// Whether it ran while it was copied.
     pub running: bool,
@@ -126,9 +126,9 @@ pub struct SnapshotInfo {
     pub size: u64,
 }
 
-/// A folder.
+/// A directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FolderEntry {
+pub struct DirectoryEntry {
     /// Relative to the backup, with slashes.
     pub path: String,
     /// Permissions that it had.
@@ -184,7 +184,7 @@ impl Manifest {
             source: source.to_string_lossy().into_owned(),
             layout,
             nodes: Vec::new(),
-            folders: Vec::new(),
+            directories: Vec::new(),
             files: Vec::new(),
         }
     }
@@ -233,21 +233,21 @@ impl Manifest {
         if ids.len() != self.nodes.len() {
             return Err("a server is there twice".to_owned());
         }
-        let mut folders = HashSet::new();
-        for folder in &self.folders {
-            if !within(&folder.path, &folders, &ids) && !ids.contains(folder.path.as_str()) {
-                return Err(format!("not a folder of a server: {:?}", folder.path));
+        let mut directories = HashSet::new();
+        for directory in &self.directories {
+            if !within(&directory.path, &directories, &ids) && !ids.contains(directory.path.as_str()) {
+                return Err(format!("not a directory of a server: {:?}", directory.path));
             }
-            if !is_plain(&folder.path) || !folders.insert(folder.path.as_str()) {
-                return Err(format!("not a path, or there twice: {:?}", folder.path));
+            if !is_plain(&directory.path) || !directories.insert(directory.path.as_str()) {
+                return Err(format!("not a path, or there twice: {:?}", directory.path));
             }
         }
         let mut files = HashSet::new();
         for file in &self.files {
-            if file.path != CLUSTER_FILE && !within(&file.path, &folders, &ids) {
+            if file.path != CLUSTER_FILE && !within(&file.path, &directories, &ids) {
                 return Err(format!("not a file of a server: {:?}", file.path));
             }
-            let is_known = folders.contains(file.path.as_str()) || !files.insert(file.path.as_str());
+            let is_known = directories.contains(file.path.as_str()) || !files.insert(file.path.as_str());
             if !is_plain(&file.path) || is_known {
                 return Err(format!("not a path, or there twice: {:?}", file.path));
             }
@@ -255,18 +255,18 @@ impl Manifest {
                 return Err(format!("expected 64 digits, found {:?} for {:?}", file.sha256, file.path));
             }
         }
-        match self.nodes.iter().find(|node| !folders.contains(node.id.as_str())) {
-            Some(node) => Err(format!("the server {:?} has no folder", node.id)),
+        match self.nodes.iter().find(|node| !directories.contains(node.id.as_str())) {
+            Some(node) => Err(format!("the server {:?} has no directory", node.id)),
             None if self.nodes.is_empty() => Err("it has no server".to_owned()),
             None => Ok(()),
         }
     }
 }
 
-/// Whether a path is in one of the folders, below that of a server.
-fn within(path: &str, folders: &HashSet<&str>, ids: &HashSet<&str>) -> bool {
+/// Whether a path is in one of the directories, below that of a server.
+fn within(path: &str, directories: &HashSet<&str>, ids: &HashSet<&str>) -> bool {
     let first = path.split('/').next().unwrap_or_default();
-    ids.contains(first) && path.rsplit_once('/').is_some_and(|(above, _)| folders.contains(above))
+    ids.contains(first) && path.rsplit_once('/').is_some_and(|(above, _)| directories.contains(above))
 }
 
 /// Whether a path has nothing but names.
@@ -300,7 +300,7 @@ impl From<&Node> for NodeInfo {
         let vote = node.stable.vote().map(|(term, candidate)| Vote { term: term.0, candidate });
         let head = node.head.map(|stored| HeadInfo { number: stored.head.number, hash: stored.head.hash.to_string() });
         let latest = node.latest_configuration();
-        let snapshot = |meta: &crate::raft::snapshot_store::SnapshotMeta| SnapshotInfo {
+        let snapshot = |meta: &crate::raft::SnapshotMeta| SnapshotInfo {
             id: meta.id.clone(),
             index: meta.index.0,
             term: meta.term.0,
@@ -324,9 +324,9 @@ impl From<&Node> for NodeInfo {
 mod tests {
     use super::*;
 
-    fn manifest(folders: &[&str], files: &[&str]) -> Manifest {
+    fn manifest(directories: &[&str], files: &[&str]) -> Manifest {
         let node = NodeEntry { id: "a".to_owned(), running: false, rewritten: Vec::new(), info: NodeInfo::default() };
-        let folder = |path: &&str| FolderEntry { path: (*path).to_owned(), mode: 0o755, uid: 0, gid: 0 };
+        let directory = |path: &&str| DirectoryEntry { path: (*path).to_owned(), mode: 0o755, uid: 0, gid: 0 };
         let file = |path: &&str| FileEntry {
             path: (*path).to_owned(),
             size: 1,
@@ -337,7 +337,7 @@ mod tests {
         };
         Manifest {
             nodes: vec![node],
-            folders: folders.iter().map(folder).collect(),
+            directories: directories.iter().map(directory).collect(),
             files: files.iter().map(file).collect(),
             ..Manifest::new(Path::new("/data"), Layout::Nodes)
         }
@@ -358,9 +358,9 @@ mod tests {
         }
         for path in ["..", "/", "b", "a/..", "a/../b", "a/x/y", "a"] {
             let encoded = manifest(&["a", path], &[]).encode();
-            assert!(Manifest::decode(&encoded).is_err(), "folder {path:?}");
+            assert!(Manifest::decode(&encoded).is_err(), "directory {path:?}");
         }
-        assert!(Manifest::decode(&manifest(&[], &[]).encode()).is_err(), "a server without a folder");
+        assert!(Manifest::decode(&manifest(&[], &[]).encode()).is_err(), "a server without a directory");
         let mut other = manifest(&["a"], &[]);
         other.format_version = 2;
         assert_eq!(Manifest::decode(&other.encode()).unwrap_err(), "expected format version 1, found 2");

@@ -1,4 +1,4 @@
-//! Copies of servers' folders that can be trusted: complete, hashed, and verified before they count.
+//! Copies of servers' directories that can be trusted: complete, hashed, and verified before they count.
 //!
 //! ```text
 //! <backup-dir>/raft-backup-20260131-235959/   there by one rename, when all of it is durable
@@ -34,21 +34,21 @@ pub use archive::EXTENSION;
 pub use check::{Verified, verify};
 pub use error::Error;
 pub use manifest::{
-    ConfigurationInfo, FileEntry, FolderEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, NodeEntry, NodeInfo,
+    ConfigurationInfo, DirectoryEntry, FileEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, NodeEntry, NodeInfo,
     SUMS_FILE, SnapshotInfo, Vote,
 };
 pub use open::{ANCESTORS_FILE, Backup, EachFile, Form, names_in};
 pub use shelf::{Listed, Pruned, list, prune};
 
+use crate::cluster::CLUSTER_FILE;
 use crate::durable::{self, Fresh, Syncer};
-use crate::generate::CLUSTER_FILE;
-use crate::inspect::{Depth, server_id, state_folders};
-use crate::progress::Progress;
+use crate::report::Progress;
 use crate::report::{Finding, Severity};
-use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
+use crate::state::{Depth, server_id, state_directories};
 use crate::verify::{Report, verify_to};
 
-/// Mode of a backup's own folder.
+/// Mode of a backup's own directory.
 const BACKUP_MODE: u32 = 0o700;
 /// Mode of what the tool adds.
 const ADDED_MODE: u32 = 0o600;
@@ -63,7 +63,7 @@ const TRIES: u32 = 5;
 /// What was made.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The folder or archive.
+    /// The directory or archive.
     pub path: PathBuf,
     /// What it consists of.
     pub manifest: Manifest,
@@ -73,7 +73,7 @@ pub struct Outcome {
     pub left_out: Vec<PathBuf>,
 }
 
-/// Backs up the server's folder `state_dir`, or all servers' folders in it, to something new in `backup_dir`.
+/// Backs up the server's directory `state_dir`, or all servers' directories in it, to something new in `backup_dir`.
 pub fn backup(
     state_dir: &Path,
     backup_dir: &Path,
@@ -81,19 +81,19 @@ pub fn backup(
     lock_timeout: Duration,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let folders = state_folders(state_dir)?;
-    let layout = if folders == [state_dir] { Layout::Node } else { Layout::Nodes };
-    refuse_inside(backup_dir, state_dir, &folders)?;
+    let directories = state_directories(state_dir)?;
+    let layout = if directories == [state_dir] { Layout::Node } else { Layout::Nodes };
+    refuse_inside(backup_dir, state_dir, &directories)?;
     let root = root(state_dir, layout);
     let _undisturbed = undisturbed(&root, lock_timeout)?;
-    let needed = folders.iter().map(|folder| size(folder)).sum();
+    let needed = directories.iter().map(|directory| size(directory)).sum();
     progress.expect(needed);
     let mut fresh = Fresh::begin(backup_dir)?;
-    // An archive is made of the folder.
+    // An archive is made of the directory.
     check_space(backup_dir, if form == Form::Archive { needed.saturating_mul(2) } else { needed })?;
     fresh.create_dir(MADE, BACKUP_MODE)?;
     let mut manifest = Manifest::new(&std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned()), layout);
-    let syncer = (form == Form::Folder).then(Syncer::start);
+    let syncer = (form == Form::Directory).then(Syncer::start);
     let findings = {
         let mut making = Making {
             fresh: &mut fresh,
@@ -106,24 +106,24 @@ pub fn backup(
         if cluster_file.is_file() {
             making.file(&cluster_file, CLUSTER_FILE)?;
         }
-        take(&mut making, &folders)?
+        take(&mut making, &directories)?
     };
     let (bytes, sums) = closing(&manifest);
     fresh.write_file(Path::new(MADE).join(MANIFEST_FILE), &bytes, ADDED_MODE)?;
     fresh.write_file(Path::new(MADE).join(SUMS_FILE), sums.as_bytes(), ADDED_MODE)?;
     syncer.map_or(Ok(()), Syncer::finish)?;
     let path = match form {
-        Form::Folder => fresh.publish(MADE, names(&manifest, ""))?,
+        Form::Directory => fresh.publish(MADE, names(&manifest, ""))?,
         Form::Archive => {
             pack(&mut fresh, &manifest)?;
             fresh.publish(PACKED, names(&manifest, EXTENSION))?
         }
     };
-    Ok(Outcome { path, manifest, findings, left_out: left_out(&folders) })
+    Ok(Outcome { path, manifest, findings, left_out: left_out(&directories) })
 }
 
 /// Sees that no replacement is half done, and that none begins while the returned lock is held. Who may not even read the
-/// folder above a server's can't have begun one there.
+/// directory above a server's can't have begun one there.
 fn undisturbed(root: &Path, lock_timeout: Duration) -> Result<Option<File>, Error> {
     let lock = match durable::lock_shared(root, lock_timeout) {
         Err(durable::Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
@@ -135,7 +135,7 @@ fn undisturbed(root: &Path, lock_timeout: Duration) -> Result<Option<File>, Erro
     }
 }
 
-/// Makes the archive of the folder that was made, and reads it back.
+/// Makes the archive of the directory that was made, and reads it back.
 fn pack(fresh: &mut Fresh, manifest: &Manifest) -> Result<(), Error> {
     let name = names(manifest, "").next().unwrap_or_default();
     let path = fresh.path().join(PACKED);
@@ -151,22 +151,22 @@ fn pack(fresh: &mut Fresh, manifest: &Manifest) -> Result<(), Error> {
 }
 
 /// Copies all nodes until the copies hold together; gives what is found in them all the same.
-fn take(making: &mut Making<'_>, folders: &[PathBuf]) -> Result<Vec<Finding>, Error> {
+fn take(making: &mut Making<'_>, directories: &[PathBuf]) -> Result<Vec<Finding>, Error> {
     let mut todo: Vec<(String, &Path)> = Vec::new();
-    for folder in folders {
-        let name = std::path::absolute(folder).ok().and_then(|path| path.file_name()?.to_str().map(str::to_owned));
-        let id = name.unwrap_or_else(|| server_id(folder));
+    for directory in directories {
+        let name = std::path::absolute(directory).ok().and_then(|path| path.file_name()?.to_str().map(str::to_owned));
+        let id = name.unwrap_or_else(|| server_id(directory));
         if id.contains('\u{fffd}') {
-            return Err(Error::Name { path: folder.clone() });
+            return Err(Error::Name { path: directory.clone() });
         }
-        todo.push((id, folder));
+        todo.push((id, directory));
     }
     let mut running = Vec::new();
     let mut entries: Vec<NodeEntry> = Vec::new();
     let mut attempt = 1;
     loop {
-        for (id, folder) in &todo {
-            let taken = making.node(id, folder)?;
+        for (id, directory) in &todo {
+            let taken = making.node(id, directory)?;
             if taken.running {
                 running.push(id.clone());
             }
@@ -202,11 +202,11 @@ fn judge(making: &mut Making<'_>, mut entries: Vec<NodeEntry>, report: Report) -
     entries.sort_by(|a, b| a.id.cmp(&b.id));
     making.manifest.nodes = entries;
     making.manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
-    making.manifest.folders.sort_by(|a, b| a.path.cmp(&b.path));
+    making.manifest.directories.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(report.findings)
 }
 
-/// Whether a finding means that a node could not start from its folder. What is wrong between nodes, or with a payload,
+/// Whether a finding means that a node could not start from its directory. What is wrong between nodes, or with a payload,
 /// was so before, and a backup of it is what the user wants.
 pub(crate) fn is_blocking(finding: &Finding) -> bool {
     let elsewhere = ["CLUSTER-", "PAY-"].iter().any(|family| finding.id.starts_with(family));
@@ -231,7 +231,7 @@ fn names(manifest: &Manifest, extension: &'static str) -> impl Iterator<Item = S
     first.chain((2..10_000).map(move |number| format!("{name}-{number}{extension}")))
 }
 
-/// The folder in which a replacement would be staged.
+/// The directory in which a replacement would be staged.
 fn root(state_dir: &Path, layout: Layout) -> PathBuf {
     match layout {
         Layout::Nodes => state_dir.to_owned(),
@@ -243,53 +243,53 @@ fn root(state_dir: &Path, layout: Layout) -> PathBuf {
 }
 
 /// Refuses a backup within what it is of, by whatever way that is reached.
-fn refuse_inside(backup_dir: &Path, state_dir: &Path, folders: &[PathBuf]) -> Result<(), Error> {
+fn refuse_inside(backup_dir: &Path, state_dir: &Path, directories: &[PathBuf]) -> Result<(), Error> {
     let absolute = std::path::absolute(backup_dir).unwrap_or_else(|_| backup_dir.to_owned());
     let there = absolute.ancestors().find_map(|path| path.canonicalize().ok());
     let Some(real) = there else { return Ok(()) };
-    let inside = |folder: &Path| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder));
-    if inside(state_dir) || folders.iter().any(|folder| inside(folder)) {
+    let inside = |directory: &Path| directory.canonicalize().is_ok_and(|directory| real.starts_with(directory));
+    if inside(state_dir) || directories.iter().any(|directory| inside(directory)) {
         return Err(Error::Inside { backup_dir: backup_dir.to_owned(), state_dir: state_dir.to_owned() });
     }
     Ok(())
 }
 
-/// Bytes of what a backup has of the server's folder.
-fn size(folder: &Path) -> u64 {
+/// Bytes of what a backup has of the server's directory.
+fn size(directory: &Path) -> u64 {
     let file = |path: PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
-    let databases: u64 = [LOG_FILE, STABLE_FILE].iter().map(|name| file(folder.join(name))).sum();
-    let snapshots = std::fs::read_dir(folder.join(SNAPSHOTS_DIR)).into_iter().flatten().flatten();
+    let databases: u64 = [LOG_FILE, STABLE_FILE].iter().map(|name| file(directory.join(name))).sum();
+    let snapshots = std::fs::read_dir(directory.join(SNAPSHOTS_DIR)).into_iter().flatten().flatten();
     let files = snapshots.flat_map(|entry| std::fs::read_dir(entry.path()).into_iter().flatten().flatten());
     databases + files.map(|entry| file(entry.path())).sum::<u64>()
 }
 
 /// Sees that so many bytes fit.
-fn check_space(folder: &Path, needed: u64) -> Result<(), Error> {
-    let free = free_space(folder)?;
+fn check_space(directory: &Path, needed: u64) -> Result<(), Error> {
+    let free = free_space(directory)?;
     if free < needed {
-        return Err(Error::NoSpace { path: folder.to_owned(), needed, free });
+        return Err(Error::NoSpace { path: directory.to_owned(), needed, free });
     }
     Ok(())
 }
 
-/// Bytes that this user may still write in `folder`.
-pub(crate) fn free_space(folder: &Path) -> Result<u64, Error> {
-    let stat = statvfs(folder).map_err(|errno| Error::Io {
+/// Bytes that this user may still write in `directory`.
+pub(crate) fn free_space(directory: &Path) -> Result<u64, Error> {
+    let stat = statvfs(directory).map_err(|errno| Error::Io {
         doing: "looking at",
-        path: folder.to_owned(),
+        path: directory.to_owned(),
         source: errno.into(),
     })?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// What lies in the servers' folders and isn't raft's.
-fn left_out(folders: &[PathBuf]) -> Vec<PathBuf> {
+/// What lies in the servers' directories and isn't raft's.
+fn left_out(directories: &[PathBuf]) -> Vec<PathBuf> {
     let is_ours = |name: &str| [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR, "lost+found"].contains(&name);
     let mut found = Vec::new();
-    for folder in folders {
-        let names = StateDir::new(folder).contents().ok().flatten().unwrap_or_default();
+    for directory in directories {
+        let names = StateDir::new(directory).contents().ok().flatten().unwrap_or_default();
         let others = names.into_iter().filter(|name| !is_ours(name) && !name.starts_with('.'));
-        found.extend(others.map(|name| folder.join(name)));
+        found.extend(others.map(|name| directory.join(name)));
     }
     found
 }

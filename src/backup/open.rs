@@ -1,4 +1,4 @@
-//! A backup that is there: a folder or an archive, of this tool or of its ancestor.
+//! A backup that is there: a directory or an archive, of this tool or of its ancestor.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,8 +10,8 @@ use super::archive::{self, EXTENSION, Go};
 use super::copy::sha256;
 use super::error::Error;
 use super::manifest::{Layout, MANIFEST_FILE, MAX_LEN, Manifest, SUMS_FILE, same_sums};
-use crate::open::open_file;
-use crate::progress::Progress;
+use crate::durable::open_file;
+use crate::report::Progress;
 use crate::report::{Finding, Severity};
 
 /// What the ancestor's `backup` leaves in each of its backups.
@@ -32,8 +32,8 @@ pub struct Backup {
 /// How a backup lies on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A folder.
-    Folder,
+    /// A directory.
+    Directory,
     /// One file.
     Archive,
 }
@@ -45,7 +45,7 @@ impl Backup {
     /// Opens a backup by its manifest.
     ///
     /// # Errors
-    /// [`Error::Parent`] for a folder that holds backups, [`Error::NoBackup`] for what is none, or has a manifest that
+    /// [`Error::Parent`] for a directory that holds backups, [`Error::NoBackup`] for what is none, or has a manifest that
     /// can't be read.
     pub fn open(path: &Path) -> Result<Backup, Error> {
         let metadata =
@@ -71,7 +71,7 @@ impl Backup {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
             text => Some(text?),
         };
-        Backup::new(path, Form::Folder, &bytes, sums.as_deref())
+        Backup::new(path, Form::Directory, &bytes, sums.as_deref())
     }
 
     fn open_archive(path: &Path) -> Result<Backup, Error> {
@@ -129,7 +129,7 @@ impl Backup {
 
     /// A backup of the ancestor's.
     pub(super) fn of_ancestor(path: &Path, manifest: Manifest, findings: Vec<Finding>) -> Backup {
-        Backup { path: path.to_owned(), form: Form::Folder, manifest, findings, by_ancestor: true }
+        Backup { path: path.to_owned(), form: Form::Directory, manifest, findings, by_ancestor: true }
     }
 
     /// Where it is.
@@ -169,7 +169,7 @@ impl Backup {
                 },
                 progress,
             ),
-            Form::Folder => {
+            Form::Directory => {
                 for path in self.files_there()? {
                     let from = self.path.join(&path);
                     let path = self.path_of(path);
@@ -181,7 +181,7 @@ impl Backup {
         }
     }
 
-    /// The path by which the manifest knows a file. The ancestor's backup of one server has no folder for that.
+    /// The path by which the manifest knows a file. The ancestor's backup of one server has no directory for that.
     fn path_of(&self, path: String) -> String {
         match self.manifest.nodes.as_slice() {
             [only] if self.by_ancestor && self.manifest.layout == Layout::Node => format!("{}/{path}", only.id),
@@ -189,7 +189,7 @@ impl Backup {
         }
     }
 
-    /// Paths of the files in a folder, but for the manifest and the sums.
+    /// Paths of the files in a directory, but for the manifest and the sums.
     fn files_there(&self) -> Result<Vec<String>, Error> {
         let mut found = Vec::new();
         walk(&self.path, "", &mut found)?;
@@ -214,8 +214,8 @@ impl Read for Counted<'_> {
     }
 }
 
-fn walk(folder: &Path, inside: &str, found: &mut Vec<String>) -> Result<(), Error> {
-    for (name, entry) in super::collect::listing(folder)? {
+fn walk(directory: &Path, inside: &str, found: &mut Vec<String>) -> Result<(), Error> {
+    for (name, entry) in super::collect::listing(directory)? {
         let path = if inside.is_empty() { name } else { format!("{inside}/{name}") };
         let looking = |source| Error::Io { doing: "looking at", path: entry.path(), source };
         let kind = entry.file_type().map_err(looking)?;
@@ -237,11 +237,11 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Names of the backups in a folder, oldest first.
-pub fn names_in(folder: &Path) -> Result<Vec<String>, Error> {
-    let fail = |source| Error::Io { doing: "reading", path: folder.to_owned(), source };
+/// Names of the backups in a directory, oldest first.
+pub fn names_in(directory: &Path) -> Result<Vec<String>, Error> {
+    let fail = |source| Error::Io { doing: "reading", path: directory.to_owned(), source };
     let mut names = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(fail)? {
+    for entry in fs::read_dir(directory).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         let Some(rest) = name.strip_prefix(NAME) else { continue };

@@ -1,4 +1,4 @@
-//! A folder of backups: what is in it, and removing old ones.
+//! A directory of backups: what is in it, and removing old ones.
 
 use std::path::Path;
 
@@ -12,16 +12,16 @@ use super::manifest::NodeEntry;
 use super::open::{Backup, Form, names_in};
 use crate::durable::Fresh;
 
-/// One backup of a folder.
+/// One backup of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// Its name in the folder.
+    /// Its name in the directory.
     pub name: String,
     /// Whether it is one file.
     pub archive: bool,
     /// When it was begun.
     pub created: Option<Timestamp>,
-    /// The folder it is of.
+    /// The directory it is of.
     pub source: Option<String>,
     /// Bytes of the files it holds.
     pub size: Option<u64>,
@@ -33,13 +33,13 @@ pub struct Listed {
     pub problem: Option<String>,
 }
 
-/// Lists the backups in `folder`, oldest first, by their manifests alone.
-pub fn list(folder: &Path) -> Result<Vec<Listed>, Error> {
-    Ok(names_in(folder)?.into_iter().map(|name| look(folder, name)).collect())
+/// Lists the backups in `directory`, oldest first, by their manifests alone.
+pub fn list(directory: &Path) -> Result<Vec<Listed>, Error> {
+    Ok(names_in(directory)?.into_iter().map(|name| look(directory, name)).collect())
 }
 
-fn look(folder: &Path, name: String) -> Listed {
-    let path = folder.join(&name);
+fn look(directory: &Path, name: String) -> Listed {
+    let path = directory.join(&name);
     let archive = path.is_file();
     match Backup::open(&path) {
         Ok(backup) => Listed {
@@ -72,7 +72,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// What became of the backups in a folder.
+/// What became of the backups in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Pruned {
     /// Names of those that were removed, or would be, oldest first.
@@ -86,14 +86,14 @@ pub struct Pruned {
 }
 
 /// Removes all but the newest `keep` backups, and never the last one that verifies.
-pub fn prune(folder: &Path, keep: usize, dry_run: bool) -> Result<Pruned, Error> {
+pub fn prune(directory: &Path, keep: usize, dry_run: bool) -> Result<Pruned, Error> {
     let (known, unknown): (Vec<Listed>, Vec<Listed>) =
-        list(folder)?.into_iter().partition(|it| it.problem.is_none() && !it.by_ancestor);
+        list(directory)?.into_iter().partition(|it| it.problem.is_none() && !it.by_ancestor);
     let names: Vec<String> = known.into_iter().map(|it| it.name).collect();
     let mut removed = names;
     let mut kept = removed.split_off(removed.len().saturating_sub(keep));
     let is_sound = |name: &String| {
-        verify(&folder.join(name), None, &()).is_ok_and(|it| !it.report.findings.iter().any(is_blocking))
+        verify(&directory.join(name), None, &()).is_ok_and(|it| !it.report.findings.iter().any(is_blocking))
     };
     let mut last_sound = None;
     if !removed.is_empty() && !kept.iter().rev().any(is_sound) {
@@ -106,7 +106,7 @@ pub fn prune(folder: &Path, keep: usize, dry_run: bool) -> Result<Pruned, Error>
     }
     if !dry_run {
         for name in &removed {
-            Fresh::retire(folder, name)?;
+            Fresh::retire(directory, name)?;
         }
     }
     Ok(Pruned { removed, kept, last_sound, left: unknown.into_iter().map(|it| it.name).collect() })

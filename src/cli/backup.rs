@@ -1,4 +1,4 @@
-//! `backup`: a copy of servers' folders that can be trusted.
+//! `backup`: a copy of servers' directories that can be trusted.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::{Outcome, answer, talk};
 
 const HELP: &str = "\
 Examples:
-  One server, or all that are in a folder:
+  One server, or all that are in a directory:
     op-conductor-init backup --state-dir ./raft-state --backup-dir /backups
 
   Each night on the machine of a running node, as one file:
@@ -32,22 +32,22 @@ Exit status:
   1  refused: the state is damaged, or another command is at work on it
   2  could not: wrong usage, no room, or an I/O error; nothing is left behind";
 
-/// Copy the state of a server, or of all in a folder, to a new folder, and verify the copy
+/// Copy the state of a server, or of all in a directory, to a new directory, and verify the copy
 ///
 /// A backup holds both databases, the snapshots and cluster.json, with a manifest of sizes, owners and hashes. It appears
 /// by one rename when it is complete, verified and on the disk. The state is only read.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Options {
-    /// A server's folder, or a folder of such folders
+    /// A server's directory, or a directory of such directories
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
     state_dir: PathBuf,
 
-    /// Folder to hold the backups, outside of the state
+    /// Directory to hold the backups, outside of the state
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
     backup_dir: PathBuf,
 
-    /// Make one file, raft-backup-<UTC time>.tar.zst. Needs room for the folder too, while it is made
+    /// Make one file, raft-backup-<UTC time>.tar.zst. Needs room for the directory too, while it is made
     #[arg(
         long,
         value_name = "BOOL",
@@ -88,7 +88,7 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let form = if self.archive { Form::Archive } else { Form::Folder };
+        let form = if self.archive { Form::Archive } else { Form::Directory };
         let made = backup::backup(&self.state_dir, &self.backup_dir, form, self.lock_timeout, &Bar::bytes("backup"));
         let made = made.map_err(failure)?;
         for path in &made.left_out {

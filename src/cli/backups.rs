@@ -42,10 +42,10 @@ enum Verb {
     Prune(Prune),
 }
 
-/// List the backups in a folder, by their manifests
+/// List the backups in a directory, by their manifests
 #[derive(Debug, Args)]
 struct List {
-    /// The folder (backup's --backup-dir)
+    /// The directory (backup's --backup-dir)
     #[arg(value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
     backup_dir: PathBuf,
 
@@ -63,10 +63,10 @@ struct List {
 
 /// Verify a backup: each byte against its manifest, then what the files say
 ///
-/// An archive is unpacked to the folder for temporary files (TMPDIR) for that.
+/// An archive is unpacked to the directory for temporary files (TMPDIR) for that.
 #[derive(Debug, Args)]
 struct Verify {
-    /// A backup: folder or archive
+    /// A backup: directory or archive
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
 
@@ -87,7 +87,7 @@ struct Verify {
 /// What has no manifest of this tool is left alone.
 #[derive(Debug, Args)]
 struct Prune {
-    /// The folder (backup's --backup-dir)
+    /// The directory (backup's --backup-dir)
     #[arg(value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
     backup_dir: PathBuf,
 

@@ -7,7 +7,8 @@ use anyhow::Context;
 use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args};
 use op_conductor_init::compact::{self, Compacted, Error, Target};
-use op_conductor_init::{durable, state_dir};
+use op_conductor_init::durable;
+use op_conductor_init::state::dir;
 use serde_json::json;
 
 use super::failure::Failure;
@@ -22,7 +23,7 @@ Examples:
   A server that is stopped, in its place; what was there is kept beside it:
     op-conductor-init compact --state-dir ./raft-state/sequencer-1 --in-place
 
-  All servers of a folder, into another one:
+  All servers of a directory, into another one:
     op-conductor-init compact --state-dir ./raft-state --output-dir ./small
 
 Entries, their order and everything else stay the same. What was written is read
@@ -40,11 +41,11 @@ Exit status:
 )]
 #[command(after_help = HELP, group = ArgGroup::new("target").required(true).args(["output_dir", "in_place"]))]
 pub(super) struct Options {
-    /// A server's folder, or a folder of such folders: then all of them, or none
+    /// A server's directory, or a directory of such directories: then all of them, or none
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_COMPACT_STATE_DIR", hide_env_values = true)]
     state_dir: PathBuf,
 
-    /// Write to this folder, and leave the state as it is
+    /// Write to this directory, and leave the state as it is
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_COMPACT_OUTPUT_DIR", hide_env_values = true)]
     output_dir: Option<PathBuf>,
 
@@ -68,7 +69,7 @@ pub(super) struct Options {
     )]
     discard_replaced: bool,
 
-    /// How long to wait for a running node, or another command on the folder, to let go
+    /// How long to wait for a running node, or another command on the directory, to let go
     #[arg(
         long,
         value_name = "TIME",
@@ -93,7 +94,7 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let target = self.output_dir.as_deref().map_or(Target::InPlace, Target::Folder);
+        let target = self.output_dir.as_deref().map_or(Target::InPlace, Target::Directory);
         let outcome =
             compact::compact(&self.state_dir, target, self.lock_timeout, &Bar::bytes("compact")).map_err(failure)?;
         if let Some(recovery) = &outcome.recovery {
@@ -147,9 +148,9 @@ fn percent(part: u64, whole: u64) -> String {
 fn failure(error: Error) -> Failure {
     match error {
         Error::Damaged { .. } => Failure::refused(error).with_hint(Some("verify tells all that is wrong with it")),
-        Error::State(state_dir::Error::Locked { .. }) | Error::Nested { .. } => Failure::refused(error),
+        Error::State(dir::Error::Locked { .. }) | Error::Nested { .. } => Failure::refused(error),
         Error::Existing { .. } => Failure::refused(error).with_hint(Some("name an --output-dir that is empty")),
-        Error::Durable(ref inner) | Error::State(state_dir::Error::Durable(ref inner)) => {
+        Error::Durable(ref inner) | Error::State(dir::Error::Durable(ref inner)) => {
             let hint = inner.hint();
             let refused = matches!(inner, durable::Error::Locked { .. });
             let failure = if refused { Failure::refused(error) } else { Failure::unable(error) };

@@ -1,6 +1,6 @@
 //! `explain`: what a finding means.
 
-use op_conductor_init::explain::{Explanation, all, find};
+use op_conductor_init::report::explain::{Explanation, all, find};
 
 use super::failure::Failure;
 use super::text::{table, wrapped};

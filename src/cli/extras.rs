@@ -30,7 +30,7 @@ Examples:
   op-conductor-init man --output-dir /usr/local/share/man/man1
   op-conductor-init man --output-dir . && man ./op-conductor-init-verify.1")]
 pub(super) struct Man {
-    /// Folder that they are written to; it must be there
+    /// Directory that they are written to; it must be there
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_MAN_OUTPUT_DIR", hide_env_values = true)]
     output_dir: PathBuf,
 }
@@ -46,9 +46,9 @@ impl Completions {
 
 impl Man {
     pub(super) fn run(&self, command: Command) -> Result<Outcome, Failure> {
-        let folder = &self.output_dir;
-        clap_mangen::generate_to(command.name(NAME), folder)
-            .with_context(|| format!("--output-dir: writing man pages to {}", folder.display()))
+        let directory = &self.output_dir;
+        clap_mangen::generate_to(command.name(NAME), directory)
+            .with_context(|| format!("--output-dir: writing man pages to {}", directory.display()))
             .map_err(Failure::unable)?;
         Ok(Outcome::Fine)
     }

@@ -1,4 +1,4 @@
-//! `info`: what a server's folder holds.
+//! `info`: what a server's directory holds.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -11,28 +11,28 @@ use super::log::entry::content;
 use super::text::{bytes, count, index_range, table};
 use super::values::Format;
 use super::{Outcome, answer};
-use op_conductor_init::entries::Entries;
-use op_conductor_init::inspect::{Depth, Node, state_folders};
 use op_conductor_init::payload::{Release, StoredHead};
 use op_conductor_init::raft::{ConfigurationAt, Index, Log, LogType, Server};
+use op_conductor_init::state::entries::Entries;
+use op_conductor_init::state::{Depth, Node, state_directories};
 
 const AFTER_HELP: &str = "\
 Examples:
   # One server, its last 20 entries:
   op-conductor-init info --state-dir ./raft-state/sequencer-1 --entries 20
 
-  # All servers of a folder, one row each, for a program:
+  # All servers of a directory, one row each, for a program:
   op-conductor-init info --state-dir ./raft-state --format json
 
 Works on running nodes: no lock is taken or waited for, nothing is created or changed.
 
 Exit status: 0 shown; 2 there is no state, or it could not be read.";
 
-/// Show what a server's folder holds: term, vote, log, members, and whether it will campaign.
+/// Show what a server's directory holds: term, vote, log, members, and whether it will campaign.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Options {
-    /// A server's folder (<storage dir>/<server id>), or a folder of such folders.
+    /// A server's directory (<storage dir>/<server id>), or a directory of such directories.
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
     state_dir: PathBuf,
 
@@ -62,11 +62,11 @@ struct Row {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let folders = state_folders(&self.state_dir).map_err(Failure::unable)?;
-        let single = folders.len() == 1;
+        let directories = state_directories(&self.state_dir).map_err(Failure::unable)?;
+        let single = directories.len() == 1;
         let mut nodes = Vec::new();
-        for folder in &folders {
-            nodes.push(read(folder, if single { self.entries } else { 0 })?);
+        for directory in &directories {
+            nodes.push(read(directory, if single { self.entries } else { 0 })?);
         }
         answer(&match self.format {
             Format::Json => {
@@ -82,12 +82,13 @@ impl Options {
     }
 }
 
-fn read(folder: &Path, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
+fn read(directory: &Path, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
     let mut rows = VecDeque::new();
     // Only to leave out what won't be shown: a running node may go on.
-    let last = Entries::open(folder, Index(0)).ok().and_then(|entries| entries.bounds().ok()?).map(|(_, last)| last.0);
+    let last =
+        Entries::open(directory, Index(0)).ok().and_then(|entries| entries.bounds().ok()?).map(|(_, last)| last.0);
     let shown_from = last.map_or(0, |last| last.saturating_sub(most as u64));
-    let node = Node::read(folder, Depth::Content, &mut |log| match log {
+    let node = Node::read(directory, Depth::Content, &mut |log| match log {
         None => rows.clear(),
         Some(log) if most == 0 || log.index.0 < shown_from => {}
         Some(log) => {
@@ -163,7 +164,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
         ),
         None => "none".to_owned(),
     };
-    let file = |store: &op_conductor_init::inspect::Store| match store.file_len {
+    let file = |store: &op_conductor_init::state::Store| match store.file_len {
         Some(len) => {
             let free = store
                 .free_pages
@@ -231,7 +232,7 @@ fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
         text += "\n* is not what most servers have.\n";
     }
     text += &findings_line(nodes.iter().map(|(node, _)| node.findings.len()).sum());
-    text += "\nFor one server in full, name its folder in --state-dir.\n";
+    text += "\nFor one server in full, name its directory in --state-dir.\n";
     text
 }
 
@@ -290,7 +291,7 @@ fn configuration_json(at: &ConfigurationAt) -> Value {
 fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
     let latest = node.latest_configuration();
     let by_type = node.log.by_type.iter().map(|(kind, count)| (LogType::from_byte(*kind).to_string(), json!(count)));
-    let store = |store: &op_conductor_init::inspect::Store| {
+    let store = |store: &op_conductor_init::state::Store| {
         json!({
             "file_len": store.file_len,
             "page_size": store.page_size,
@@ -299,7 +300,7 @@ fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
             "txid": store.txid.0,
         })
     };
-    let snapshot = |meta: &op_conductor_init::raft::snapshot_store::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
+    let snapshot = |meta: &op_conductor_init::raft::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
     let mut value = json!({
         "id": node.id,
         "path": node.path,

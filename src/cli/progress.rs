@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use op_conductor_init::progress::Progress;
+use op_conductor_init::report::Progress;
 
 /// What is done sooner needs no bar.
 const SOON: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! `restore`: a backup in the place of servers' folders.
+//! `restore`: a backup in the place of servers' directories.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -48,16 +48,16 @@ Exit status:
 
 /// Put a backup in the place of a server's state, or of all servers'
 ///
-/// The backup is staged inside the state folder, compared with its manifest and verified before anything is asked. Then
+/// The backup is staged inside the state directory, compared with its manifest and verified before anything is asked. Then
 /// all servers are swapped in, or none. What was there is kept in .replaced-<time>.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Options {
-    /// The backup: a folder or an archive, never the folder that holds several
+    /// The backup: a directory or an archive, never the directory that holds several
     #[arg(long, value_name = "BACKUP", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
     backup_dir: PathBuf,
 
-    /// A server's folder, or the folder that holds the servers' folders
+    /// A server's directory, or the directory that holds the servers' directories
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
     state_dir: PathBuf,
 
@@ -139,7 +139,7 @@ pub(super) struct Options {
     )]
     discard_replaced: bool,
 
-    /// How long to wait for a running node, or another command on the folder, to let go
+    /// How long to wait for a running node, or another command on the directory, to let go
     #[arg(
         long,
         value_name = "TIME",

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
-use op_conductor_init::raft::snapshot_store::{self, SnapshotMeta, Snapshots, StateFile};
+use op_conductor_init::raft::SnapshotMeta;
 use op_conductor_init::report::{Finding, Severity};
-use op_conductor_init::state_dir::SNAPSHOTS_DIR;
+use op_conductor_init::state::dir::SNAPSHOTS_DIR;
+use op_conductor_init::state::snapshots::{self, Snapshots, StateFile};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -26,7 +27,7 @@ loaded, it doesn't start.
 Exit status:
   0  shown
   1  check: the newest can't be loaded
-  2  could not tell: no such folder or snapshot, or an I/O error";
+  2  could not tell: no such directory or snapshot, or an I/O error";
 
 /// Show and check the snapshots of a server
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ pub(super) struct SnapshotCommand {
     #[command(subcommand)]
     verb: Option<Verb>,
 
-    /// A server's folder: <storage dir>/<server id>
+    /// A server's directory: <storage dir>/<server id>
     #[arg(
         long,
         value_name = "DIR",
@@ -75,20 +76,20 @@ impl SnapshotCommand {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let state_dir = self.state_dir.as_deref().ok_or_else(|| Failure::unable(anyhow!("--state-dir is missing")))?;
         if !state_dir.is_dir() {
-            return Err(Failure::unable(anyhow!("--state-dir: {} is no folder", state_dir.display())));
+            return Err(Failure::unable(anyhow!("--state-dir: {} is no directory", state_dir.display())));
         }
-        let folder = state_dir.join(SNAPSHOTS_DIR);
-        let listed = snapshot_store::list(&folder).with_context(|| folder.display().to_string());
+        let directory = state_dir.join(SNAPSHOTS_DIR);
+        let listed = snapshots::list(&directory).with_context(|| directory.display().to_string());
         let snapshots = listed.map_err(Failure::unable)?;
         match &self.verb {
-            None | Some(Verb::List) => self.list(&folder, &snapshots),
-            Some(Verb::Show { id }) => self.show(&folder, &snapshots, id.as_deref()),
-            Some(Verb::Check) => self.check(&folder, &snapshots),
+            None | Some(Verb::List) => self.list(&directory, &snapshots),
+            Some(Verb::Show { id }) => self.show(&directory, &snapshots, id.as_deref()),
+            Some(Verb::Check) => self.check(&directory, &snapshots),
         }
     }
 
-    fn list(&self, folder: &Path, snapshots: &Snapshots) -> Result<Outcome, Failure> {
-        let read = |meta: &SnapshotMeta| StateFile::read(&folder.join(&meta.folder)).ok();
+    fn list(&self, directory: &Path, snapshots: &Snapshots) -> Result<Outcome, Failure> {
+        let read = |meta: &SnapshotMeta| StateFile::read(&directory.join(&meta.directory)).ok();
         answer(&match self.format {
             Format::Json => {
                 let list: Vec<Value> = snapshots.listed.iter().map(|meta| to_json(meta, read(meta))).collect();
@@ -124,18 +125,18 @@ impl SnapshotCommand {
         Ok(Outcome::Fine)
     }
 
-    fn show(&self, folder: &Path, snapshots: &Snapshots, id: Option<&str>) -> Result<Outcome, Failure> {
+    fn show(&self, directory: &Path, snapshots: &Snapshots, id: Option<&str>) -> Result<Outcome, Failure> {
         let found = match id {
-            Some(id) => snapshots.listed.iter().find(|meta| meta.folder == id || meta.id == id),
+            Some(id) => snapshots.listed.iter().find(|meta| meta.directory == id || meta.id == id),
             None => snapshots.listed.first(),
         };
         let Some(meta) = found else {
-            let names: Vec<&str> = snapshots.listed.iter().map(|meta| meta.folder.as_str()).collect();
-            let error = anyhow!("{}: no snapshot {}", folder.display(), id.unwrap_or("at all"));
+            let names: Vec<&str> = snapshots.listed.iter().map(|meta| meta.directory.as_str()).collect();
+            let error = anyhow!("{}: no snapshot {}", directory.display(), id.unwrap_or("at all"));
             let hint = (!names.is_empty()).then(|| format!("there are {}", names.join(", ")));
             return Err(Failure::unable(error).with_hint(hint));
         };
-        let state = StateFile::read(&folder.join(&meta.folder)).ok();
+        let state = StateFile::read(&directory.join(&meta.directory)).ok();
         answer(&match self.format {
             Format::Json => format!("{:#}\n", to_json(meta, state)),
             Format::Text => text(meta, state),
@@ -143,10 +144,10 @@ impl SnapshotCommand {
         Ok(Outcome::Fine)
     }
 
-    fn check(&self, folder: &Path, snapshots: &Snapshots) -> Result<Outcome, Failure> {
+    fn check(&self, directory: &Path, snapshots: &Snapshots) -> Result<Outcome, Failure> {
         let newest_first = snapshots.listed.iter().enumerate();
         let findings: Vec<Finding> =
-            newest_first.flat_map(|(place, meta)| snapshot_store::check(folder, meta, place == 0)).collect();
+            newest_first.flat_map(|(place, meta)| snapshots::check(directory, meta, place == 0)).collect();
         let is_bad = findings.iter().any(|finding| finding.severity == Severity::Error);
         answer(&match self.format {
             Format::Json => {

@@ -12,11 +12,11 @@ use super::progress::Bar;
 use super::text::{bytes, count, index_range, table, wrapped};
 use super::values::Format;
 use super::{Outcome, answer, junit};
-use op_conductor_init::explain::Explanation;
-use op_conductor_init::inspect::Node;
 use op_conductor_init::open_file;
 use op_conductor_init::payload::{RELEASES, Release};
+use op_conductor_init::report::explain::Explanation;
 use op_conductor_init::report::{Finding, Severity};
+use op_conductor_init::state::Node;
 use op_conductor_init::verify::{Expected, MembersError, Report, verify};
 
 /// A list of members of more bytes isn't read.
@@ -45,7 +45,7 @@ Exit status:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Options {
-    /// A server's folder (<storage dir>/<server id>), or a folder of such folders
+    /// A server's directory (<storage dir>/<server id>), or a directory of such directories
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
     state_dir: PathBuf,
 
@@ -202,7 +202,7 @@ fn pages(pages: &op_conductor_init::bolt::PageCounts) -> Value {
 }
 
 fn row(node: &Node) -> Vec<String> {
-    let store = |store: &op_conductor_init::inspect::Store| store.file_len.map_or_else(|| "missing".to_owned(), bytes);
+    let store = |store: &op_conductor_init::state::Store| store.file_len.map_or_else(|| "missing".to_owned(), bytes);
     vec![
         node.id.clone(),
         node.stable.term().to_string(),

@@ -2,6 +2,7 @@
 //!
 //! A [`ClusterSpec`] can only be had by [`ClusterSpec::parse`], so whoever holds one need not check it again.
 
+mod file;
 mod names;
 mod problem;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::raft::{Configuration, Server, Suffrage, Term};
 
+pub use file::{CLUSTER_FILE, ClusterFile};
 pub use names::{AddressError, IdError, check_address};
 pub use problem::{Flag, SpecError, SpecErrors, SpecWarning};
 
@@ -158,7 +160,7 @@ fn check_items<'a>(
             errors.push(error);
             continue;
         }
-        // Names of hosts are equal but for case, and so are folders on some file systems.
+        // Names of hosts are equal but for case, and so are directories on some file systems.
         let folded = item.to_lowercase();
         if let Some(&(first, other)) = seen.get(&folded) {
             let (item, other) = (item.to_owned(), other.to_owned());

@@ -2,12 +2,12 @@
 
 use std::net::Ipv6Addr;
 
-/// Longest name of a folder in bytes. (Linux NAME_MAX)
+/// Longest name of a directory in bytes. (Linux NAME_MAX)
 const NAME_MAX_LEN: usize = 255;
-/// Names that stand beside the servers' folders for another reason.
+/// Names that stand beside the servers' directories for another reason.
 const RESERVED: [&str; 2] = ["cluster.json", "lost+found"];
 
-/// Why a text is no id. An id is also the name of the server's folder.
+/// Why a text is no id. An id is also the name of the server's directory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Nothing between two commas.
@@ -23,13 +23,13 @@ pub enum IdError {
         found: char,
     },
     /// It would be a path.
-    #[error("has {found:?}, but names one folder")]
+    #[error("has {found:?}, but names one directory")]
     Separator {
         /// Which separator.
         found: char,
     },
-    /// A hidden folder, or `.` or `..`.
-    #[error("starts with a dot, but names a folder")]
+    /// A hidden directory, or `.` or `..`.
+    #[error("starts with a dot, but names a directory")]
     LeadingDot,
     /// No file system takes it.
     #[error("expected at most {NAME_MAX_LEN} bytes, found {len}")]
@@ -37,12 +37,12 @@ pub enum IdError {
         /// Its length in bytes.
         len: usize,
     },
-    /// The output folder has something else of that name.
-    #[error("is a name with another meaning in the output folder")]
+    /// The output directory has something else of that name.
+    #[error("is a name with another meaning in the output directory")]
     Reserved,
 }
 
-/// Checks that `id` is safe as the name of a folder.
+/// Checks that `id` is safe as the name of a directory.
 pub(super) fn check_id(id: &str) -> Result<(), IdError> {
     if id.is_empty() {
         return Err(IdError::Empty);

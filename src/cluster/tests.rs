@@ -47,7 +47,7 @@ fn what_is_parsed_satisfies_raft() {
 }
 
 #[test]
-fn an_id_must_be_a_safe_name_of_a_folder() {
+fn an_id_must_be_a_safe_name_of_a_directory() {
     assert_eq!(id_error("a b"), IdError::Blank);
     assert_eq!(id_error("a\0"), IdError::Control { found: '\0' });
     assert_eq!(id_error("a\nb"), IdError::Control { found: '\n' });

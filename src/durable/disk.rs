@@ -73,7 +73,7 @@ impl Disk {
         self.step(Step::CreateDir(path), || fs::create_dir(path))
     }
 
-    /// Makes a folder of a random name, for this user only.
+    /// Makes a directory of a random name, for this user only.
     pub(super) fn create_temp_dir(&mut self, parent: &Path, prefix: &str) -> Result<PathBuf, Error> {
         self.step(Step::CreateDir(parent), || {
             let mut builder = tempfile::Builder::new();
@@ -104,7 +104,7 @@ impl Disk {
         self.step(Step::SetOwner(path), || chown(path, Some(uid), Some(gid)))
     }
 
-    /// Makes a file, or the names in a folder, durable.
+    /// Makes a file, or the names in a directory, durable.
     pub(super) fn sync(&mut self, path: &Path) -> Result<(), Error> {
         self.step(Step::Sync(path), || File::open(path)?.sync_all())
     }
@@ -135,7 +135,7 @@ impl Disk {
         self.step(Step::Remove(path), || fs::remove_file(path))
     }
 
-    /// Removes a folder if it is empty.
+    /// Removes a directory if it is empty.
     pub(super) fn remove_dir(&mut self, path: &Path) -> Result<(), Error> {
         self.step(Step::Remove(path), || fs::remove_dir(path))
     }

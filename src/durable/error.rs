@@ -20,16 +20,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The output folder is something else.
-    #[error("expected a folder, found something else: {}", .path.display())]
-    NotAFolder {
+    /// The output directory is something else.
+    #[error("expected a directory, found something else: {}", .path.display())]
+    NotADirectory {
         /// Where.
         path: PathBuf,
     },
     /// Another process of this tool is at work.
     #[error("{} is locked by another op-conductor-init (waited {lock_timeout:?})", .path.display())]
     Locked {
-        /// The output folder.
+        /// The output directory.
         path: PathBuf,
         /// How long we waited.
         lock_timeout: Duration,
@@ -71,7 +71,7 @@ pub enum Error {
         cause: Box<Error>,
     },
     /// The swap failed on its way, and so did putting back.
-    #[error("interrupted: the next command on this folder will finish it ({})", .stage.display())]
+    #[error("interrupted: the next command on this directory will finish it ({})", .stage.display())]
     Unfinished {
         /// Its stage.
         stage: PathBuf,
@@ -95,13 +95,13 @@ impl Error {
             },
             Error::Locked { .. } => Some("wait until it has ended, or give a longer --lock-timeout"),
             Error::Pending { .. } => Some("run a command that writes, such as generate: it finishes that first"),
-            Error::Journal { .. } => Some("look at what the folder of the journal holds, then remove it by hand"),
+            Error::Journal { .. } => Some("look at what the directory of the journal holds, then remove it by hand"),
             Error::Changed { .. } => Some("run it again when nothing else writes there"),
             Error::MountPoint { .. } => {
-                Some("mount the volume at the folder above, or run this where it isn't mounted")
+                Some("mount the volume at the directory above, or run this where it isn't mounted")
             }
             Error::Undone { cause } | Error::Unfinished { cause, .. } => cause.hint(),
-            Error::NotAFolder { .. } => None,
+            Error::NotADirectory { .. } => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Something new in a folder, which replaces nothing: made out of sight, and there by one rename when it is complete.
+//! Something new in a directory, which replaces nothing: made out of sight, and there by one rename when it is complete.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,40 +8,40 @@ use super::disk::Disk;
 use super::error::Error;
 use super::lock::{Kind, try_flock};
 use super::staging::sync_tree;
-use super::{make_folders, remove_folders};
+use super::{make_directories, remove_directories};
 
-/// What the name of the folder begins with that it is made in.
+/// What the name of the directory begins with that it is made in.
 const PREFIX: &str = ".op-conductor-init~new-";
 
-/// A file or folder to be. Dropped without [`Fresh::publish`], it leaves nothing behind.
+/// A file or directory to be. Dropped without [`Fresh::publish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct Fresh {
-    folder: PathBuf,
+    directory: PathBuf,
     stage: PathBuf,
     /// flock on the stage: who finds it without that may remove it.
     _lock: File,
-    /// Folders that were made to reach `folder`, outermost first.
+    /// Directories that were made to reach `directory`, outermost first.
     created: Vec<PathBuf>,
     disk: Disk,
 }
 
 impl Fresh {
-    /// Begins in `folder`, which is made where it is missing. What a process left there that didn't come to its end is
+    /// Begins in `directory`, which is made where it is missing. What a process left there that didn't come to its end is
     /// removed.
-    pub fn begin(folder: &Path) -> Result<Fresh, Error> {
-        Fresh::begin_on(Disk::default(), folder)
+    pub fn begin(directory: &Path) -> Result<Fresh, Error> {
+        Fresh::begin_on(Disk::default(), directory)
     }
 
-    pub(super) fn begin_on(mut disk: Disk, folder: &Path) -> Result<Fresh, Error> {
+    pub(super) fn begin_on(mut disk: Disk, directory: &Path) -> Result<Fresh, Error> {
         let mut created = Vec::new();
-        let begun = make_folders(&mut disk, folder, None, &mut created).and_then(|()| {
-            remove_left_over(&mut disk, folder)?;
-            make_stage(&mut disk, folder)
+        let begun = make_directories(&mut disk, directory, None, &mut created).and_then(|()| {
+            remove_left_over(&mut disk, directory)?;
+            make_stage(&mut disk, directory)
         });
         match begun {
-            Ok((stage, lock)) => Ok(Fresh { folder: folder.to_owned(), stage, _lock: lock, created, disk }),
+            Ok((stage, lock)) => Ok(Fresh { directory: directory.to_owned(), stage, _lock: lock, created, disk }),
             Err(error) => {
-                remove_folders(&mut disk, &created);
+                remove_directories(&mut disk, &created);
                 Err(error)
             }
         }
@@ -52,7 +52,7 @@ impl Fresh {
         &self.stage
     }
 
-    /// Makes a folder, of exactly this mode. `path` is relative to [`Fresh::path`].
+    /// Makes a directory, of exactly this mode. `path` is relative to [`Fresh::path`].
     pub fn create_dir(&mut self, path: impl AsRef<Path>, mode: u32) -> Result<(), Error> {
         let path = self.stage.join(path);
         self.disk.create_dir(&path)?;
@@ -74,7 +74,7 @@ impl Fresh {
         self.disk.set_mode(&path, mode)
     }
 
-    /// Removes a folder with all that is in it.
+    /// Removes a directory with all that is in it.
     pub fn remove(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.disk.remove_tree(&self.stage.join(path))
     }
@@ -92,13 +92,13 @@ impl Fresh {
         }
         let made = self.stage.join(made);
         for name in names {
-            let place = self.folder.join(name);
+            let place = self.directory.join(name);
             match self.disk.rename_new(&made, &place) {
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
                 renamed => {
                     renamed?;
                     self.created.clear();
-                    self.disk.sync(&self.folder)?;
+                    self.disk.sync(&self.directory)?;
                     return Ok(place);
                 }
             }
@@ -106,11 +106,11 @@ impl Fresh {
         Err(Error::Io { doing: "naming", path: made, source: io::ErrorKind::AlreadyExists.into() })
     }
 
-    /// Removes an entry of `folder`: it is gone at once, and whole until then.
-    pub fn retire(folder: &Path, name: &str) -> Result<(), Error> {
-        let mut retired = Fresh::begin(folder)?;
-        retired.disk.rename_new(&folder.join(name), &retired.stage.join("retired"))?;
-        retired.disk.sync(folder)
+    /// Removes an entry of `directory`: it is gone at once, and whole until then.
+    pub fn retire(directory: &Path, name: &str) -> Result<(), Error> {
+        let mut retired = Fresh::begin(directory)?;
+        retired.disk.rename_new(&directory.join(name), &retired.stage.join("retired"))?;
+        retired.disk.sync(directory)
     }
 }
 
@@ -118,27 +118,27 @@ impl Drop for Fresh {
     fn drop(&mut self) {
         // The error that led here matters more; what is left is removed by the next call.
         let _ = self.disk.remove_tree(&self.stage);
-        remove_folders(&mut self.disk, &self.created);
+        remove_directories(&mut self.disk, &self.created);
     }
 }
 
-/// Makes a folder and locks it. Another process may take it for left over in between, and remove it.
-fn make_stage(disk: &mut Disk, folder: &Path) -> Result<(PathBuf, File), Error> {
+/// Makes a directory and locks it. Another process may take it for left over in between, and remove it.
+fn make_stage(disk: &mut Disk, directory: &Path) -> Result<(PathBuf, File), Error> {
     for _ in 0..10 {
-        let stage = disk.create_temp_dir(folder, PREFIX)?;
+        let stage = disk.create_temp_dir(directory, PREFIX)?;
         let Ok(lock) = File::open(&stage) else { continue };
         let fail = |source| Error::Io { doing: "locking", path: stage.clone(), source };
         if try_flock(&lock, Kind::Exclusive).map_err(fail)? && stage.is_dir() {
             return Ok((stage, lock));
         }
     }
-    Err(Error::Changed { path: folder.to_owned() })
+    Err(Error::Changed { path: directory.to_owned() })
 }
 
 /// Removes what nobody works on any more.
-fn remove_left_over(disk: &mut Disk, folder: &Path) -> Result<(), Error> {
-    let fail = |source| Error::Io { doing: "reading", path: folder.to_owned(), source };
-    for entry in fs::read_dir(folder).map_err(fail)? {
+fn remove_left_over(disk: &mut Disk, directory: &Path) -> Result<(), Error> {
+    let fail = |source| Error::Io { doing: "reading", path: directory.to_owned(), source };
+    for entry in fs::read_dir(directory).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             continue;

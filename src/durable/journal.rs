@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
-use crate::open::open_file;
+use crate::durable::open_file;
 
 /// What the name of a stage begins with.
 pub(super) const STAGE_PREFIX: &str = ".op-conductor-init-";
@@ -22,13 +22,13 @@ const MAX_LEN: u64 = 16 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
     version: u32,
-    /// Name of the folder for what is replaced; a suffix is added where it is taken.
+    /// Name of the directory for what is replaced; a suffix is added where it is taken.
     pub replaced: String,
     /// What is replaced.
     pub entries: Vec<Entry>,
 }
 
-/// One file or folder of the output folder.
+/// One file or directory of the output directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its name.
@@ -48,7 +48,7 @@ impl Journal {
         serde_json::to_vec_pretty(self).expect("a journal has only strings and numbers")
     }
 
-    /// Decodes a journal; the names in it are taken only if they can't lead out of the folder.
+    /// Decodes a journal; the names in it are taken only if they can't lead out of the directory.
     pub(super) fn decode(bytes: &[u8]) -> Result<Journal, String> {
         let journal: Journal = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if journal.version != VERSION {
@@ -71,7 +71,7 @@ pub(super) fn is_one_name(name: &str) -> bool {
 /// A replacement that was interrupted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
-    /// The folder it was staged in.
+    /// The directory it was staged in.
     pub stage: PathBuf,
     /// What was decided; none if it was interrupted before, and means nothing.
     pub journal: Option<Journal>,

@@ -1,6 +1,6 @@
 //! Staging, fsync, swap and journal: the only place that replaces anything.
 //!
-//! The output folder is often the root of a mounted volume: it can't be renamed, and what stands beside it is
+//! The output directory is often the root of a mounted volume: it can't be renamed, and what stands beside it is
 //! another file system. So the new entries are made inside it, and swapped in one by one:
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //! <root>/.replaced-20260131-235959/     old/ in the end, under a name that people find
 //! ```
 //!
-//! 1. Stage: write everything to `new`, fsync files and folders.
+//! 1. Stage: write everything to `new`, fsync files and directories.
 //! 2. Commit: write the journal beside its name, fsync, rename it. An error until here leaves nothing behind.
 //! 3. Swap: for each entry exchange `new/<name>` with `<root>/<name>` and move what came back to `old`. Where the file
 //!    system can't exchange, two renames.
@@ -25,6 +25,7 @@ mod error;
 mod fresh;
 mod journal;
 mod lock;
+mod open;
 mod staging;
 mod swap;
 mod syncer;
@@ -45,19 +46,20 @@ pub use error::Error;
 pub use fresh::Fresh;
 pub use journal::{Entry, Journal, Pending, pending};
 pub(crate) use lock::{Kind, flock_until, try_flock};
+pub use open::open_file;
 pub use staging::Staging;
 pub use syncer::{Paced, Syncer};
 
-/// Mode of the folders that lead to the output folder, and of that itself, where they are made.
+/// Mode of the directories that lead to the output directory, and of that itself, where they are made.
 const ROOT_MODE: u32 = 0o755;
 
-/// The output folder, held by this process alone until it is dropped.
+/// The output directory, held by this process alone until it is dropped.
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
-    /// flock on the folder itself: needs no file that would be left over.
+    /// flock on the directory itself: needs no file that would be left over.
     _lock: File,
-    /// Folders that were made to reach it, outermost first; removed again unless something is committed.
+    /// Directories that were made to reach it, outermost first; removed again unless something is committed.
     created: Vec<PathBuf>,
     owner: Option<Owner>,
     disk: Disk,
@@ -75,7 +77,7 @@ pub struct Recovery {
 }
 
 impl Root {
-    /// Makes the folder where it is missing, and locks it, waiting for at most `lock_timeout`. What is made belongs to
+    /// Makes the directory where it is missing, and locks it, waiting for at most `lock_timeout`. What is made belongs to
     /// `owner`, here and in the stage.
     pub fn open(path: &Path, owner: Option<Owner>, lock_timeout: Duration) -> Result<Root, Error> {
         Root::open_on(Disk::default(), path, owner, lock_timeout)
@@ -83,11 +85,12 @@ impl Root {
 
     fn open_on(mut disk: Disk, path: &Path, owner: Option<Owner>, lock_timeout: Duration) -> Result<Root, Error> {
         let mut created = Vec::new();
-        let locked = make_folders(&mut disk, path, owner, &mut created).and_then(|()| lock_folder(path, lock_timeout));
+        let locked =
+            make_directories(&mut disk, path, owner, &mut created).and_then(|()| lock_directory(path, lock_timeout));
         match locked {
             Ok(lock) => Ok(Root { path: path.to_owned(), _lock: lock, created, owner, disk }),
             Err(error) => {
-                remove_folders(&mut disk, &created);
+                remove_directories(&mut disk, &created);
                 Err(error)
             }
         }
@@ -135,61 +138,66 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
-        remove_folders(&mut self.disk, &self.created);
+        remove_directories(&mut self.disk, &self.created);
     }
 }
 
-fn make_folders(disk: &mut Disk, path: &Path, owner: Option<Owner>, created: &mut Vec<PathBuf>) -> Result<(), Error> {
+fn make_directories(
+    disk: &mut Disk,
+    path: &Path,
+    owner: Option<Owner>,
+    created: &mut Vec<PathBuf>,
+) -> Result<(), Error> {
     let missing: Vec<&Path> =
         path.ancestors().take_while(|at| !at.as_os_str().is_empty() && fs::symlink_metadata(at).is_err()).collect();
-    for folder in missing.into_iter().rev() {
-        match disk.create_dir(folder) {
+    for directory in missing.into_iter().rev() {
+        match disk.create_dir(directory) {
             // Another process was faster, or the path goes over "..".
-            Err(_) if folder.is_dir() => continue,
+            Err(_) if directory.is_dir() => continue,
             made => made?,
         }
-        created.push(folder.to_owned());
-        disk.set_mode(folder, ROOT_MODE)?;
-        disk.set_owner(folder, owner)?;
+        created.push(directory.to_owned());
+        disk.set_mode(directory, ROOT_MODE)?;
+        disk.set_owner(directory, owner)?;
     }
     Ok(())
 }
 
-/// Removes folders as far as they are empty, outermost last.
-fn remove_folders(disk: &mut Disk, created: &[PathBuf]) {
-    for folder in created.iter().rev() {
+/// Removes directories as far as they are empty, outermost last.
+fn remove_directories(disk: &mut Disk, created: &[PathBuf]) {
+    for directory in created.iter().rev() {
         // What can't be removed isn't empty: somebody else uses it by now.
-        let _ = disk.remove_dir(folder);
+        let _ = disk.remove_dir(directory);
     }
 }
 
-/// Keeps other processes of this tool from replacing anything in the folder `path` while it is read. A lock on the folder
+/// Keeps other processes of this tool from replacing anything in the directory `path` while it is read. A lock on the directory
 /// itself: nothing is written.
 pub fn lock_shared(path: &Path, lock_timeout: Duration) -> Result<File, Error> {
     let fail = |doing| move |source| Error::Io { doing, path: path.to_owned(), source };
-    let folder = File::open(path).map_err(fail("opening"))?;
-    match flock_until(&folder, Kind::Shared, Instant::now() + lock_timeout).map_err(fail("locking"))? {
-        true => Ok(folder),
+    let directory = File::open(path).map_err(fail("opening"))?;
+    match flock_until(&directory, Kind::Shared, Instant::now() + lock_timeout).map_err(fail("locking"))? {
+        true => Ok(directory),
         false => Err(Error::Locked { path: path.to_owned(), lock_timeout }),
     }
 }
 
-fn lock_folder(path: &Path, lock_timeout: Duration) -> Result<File, Error> {
+fn lock_directory(path: &Path, lock_timeout: Duration) -> Result<File, Error> {
     let deadline = Instant::now() + lock_timeout;
     let fail = |source| Error::Io { doing: "locking", path: path.to_owned(), source };
     loop {
-        let folder =
+        let directory =
             File::open(path).map_err(|source| Error::Io { doing: "opening", path: path.to_owned(), source })?;
-        let locked = folder.metadata().map_err(fail)?;
+        let locked = directory.metadata().map_err(fail)?;
         if !locked.is_dir() {
-            return Err(Error::NotAFolder { path: path.to_owned() });
+            return Err(Error::NotADirectory { path: path.to_owned() });
         }
-        if !flock_until(&folder, Kind::Exclusive, deadline).map_err(fail)? {
+        if !flock_until(&directory, Kind::Exclusive, deadline).map_err(fail)? {
             return Err(Error::Locked { path: path.to_owned(), lock_timeout });
         }
-        // Who held it before may have made the folder, failed, and removed it again.
+        // Who held it before may have made the directory, failed, and removed it again.
         match fs::metadata(path) {
-            Ok(now) if (now.dev(), now.ino()) == (locked.dev(), locked.ino()) => return Ok(folder),
+            Ok(now) if (now.dev(), now.ino()) == (locked.dev(), locked.ino()) => return Ok(directory),
             Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(fail(source)),
             _ => {}
         }

@@ -11,7 +11,7 @@ use super::journal::{Entry, JOURNAL, Journal, STAGE_PREFIX, is_one_name};
 use super::swap::{Swap, inode};
 use super::{ROOT_MODE, Root};
 
-/// New entries of the output folder. Dropped without [`Staging::commit`], it leaves nothing behind.
+/// New entries of the output directory. Dropped without [`Staging::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct Staging {
     root: Root,
@@ -26,17 +26,17 @@ impl Staging {
     pub(super) fn begin(mut root: Root) -> Result<Staging, Error> {
         let stage = root.disk.create_temp_dir(&root.path, STAGE_PREFIX)?;
         let mut staging = Staging { root, stage, entries: Vec::new(), decided: false };
-        for folder in ["new", "old"] {
-            let folder = staging.stage.join(folder);
-            staging.root.disk.create_dir(&folder)?;
-            staging.root.disk.set_mode(&folder, ROOT_MODE)?;
+        for directory in ["new", "old"] {
+            let directory = staging.stage.join(directory);
+            staging.root.disk.create_dir(&directory)?;
+            staging.root.disk.set_mode(&directory, ROOT_MODE)?;
         }
         Ok(staging)
     }
 
-    /// Makes a folder, of exactly this mode.
+    /// Makes a directory, of exactly this mode.
     ///
-    /// `path` is relative to the output folder; its first part is the entry that will be replaced.
+    /// `path` is relative to the output directory; its first part is the entry that will be replaced.
     pub fn create_dir(&mut self, path: impl AsRef<Path>, mode: u32) -> Result<(), Error> {
         let path = self.enter(path.as_ref())?;
         self.root.disk.create_dir(&path)?;
@@ -57,7 +57,7 @@ impl Staging {
         self.root.disk.create_new(&path)
     }
 
-    /// Where a path of the output folder is staged: what is there may be read until the commit.
+    /// Where a path of the output directory is staged: what is there may be read until the commit.
     pub fn staged(&self, path: impl AsRef<Path>) -> PathBuf {
         self.stage.join("new").join(path)
     }
@@ -68,7 +68,7 @@ impl Staging {
         self.finish(&path, mode)
     }
 
-    /// Gives a staged file or folder the mode and the owner of what it takes the place of.
+    /// Gives a staged file or directory the mode and the owner of what it takes the place of.
     pub fn keep(&mut self, path: impl AsRef<Path>, like: &Metadata) -> Result<(), Error> {
         let path = self.enter(path.as_ref())?;
         let ours =
@@ -79,7 +79,7 @@ impl Staging {
         self.root.disk.set_mode(&path, like.mode() & 0o7777)
     }
 
-    /// Gives a staged file or folder this mode, and the owner of all that is staged, or else `owner`.
+    /// Gives a staged file or directory this mode, and the owner of all that is staged, or else `owner`.
     pub fn give(&mut self, path: impl AsRef<Path>, mode: u32, owner: Option<Owner>) -> Result<(), Error> {
         let path = self.enter(path.as_ref())?;
         let ours =
@@ -101,7 +101,7 @@ impl Staging {
         settled
     }
 
-    /// Where a path of the output folder is staged. The first part of the path becomes one of the entries.
+    /// Where a path of the output directory is staged. The first part of the path becomes one of the entries.
     fn enter(&mut self, path: &Path) -> Result<PathBuf, Error> {
         let mut parts = path.components().map(|part| part.as_os_str().to_str().filter(|part| is_one_name(part)));
         let Some(Some(name)) = parts.next().filter(|_| parts.all(|part| part.is_some())) else {
@@ -161,10 +161,10 @@ impl Drop for Staging {
     }
 }
 
-/// Syncs all files and folders below `folder`, and that itself, inner ones first.
-pub(super) fn sync_tree(disk: &mut Disk, folder: &Path) -> Result<(), Error> {
-    let fail = |source| Error::Io { doing: "reading", path: folder.to_owned(), source };
-    for entry in fs::read_dir(folder).map_err(fail)? {
+/// Syncs all files and directories below `directory`, and that itself, inner ones first.
+pub(super) fn sync_tree(disk: &mut Disk, directory: &Path) -> Result<(), Error> {
+    let fail = |source| Error::Io { doing: "reading", path: directory.to_owned(), source };
+    for entry in fs::read_dir(directory).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         if entry.file_type().map_err(fail)?.is_dir() {
             sync_tree(disk, &entry.path())?;
@@ -172,7 +172,7 @@ pub(super) fn sync_tree(disk: &mut Disk, folder: &Path) -> Result<(), Error> {
             disk.sync(&entry.path())?;
         }
     }
-    disk.sync(folder)
+    disk.sync(directory)
 }
 
 fn replaced_name() -> String {

@@ -93,7 +93,7 @@ impl Swap<'_> {
         self.sync(disk)
     }
 
-    /// Gives what was replaced its lasting name. An empty folder is not kept.
+    /// Gives what was replaced its lasting name. An empty directory is not kept.
     fn retire(self, disk: &mut Disk) -> Result<Option<PathBuf>, Error> {
         let olds = self.stage.join("old");
         if inode(&olds)?.is_none() {
@@ -138,10 +138,10 @@ impl Swap<'_> {
     fn sync(self, disk: &mut Disk) -> Result<(), Error> {
         disk.sync(self.root)?;
         disk.sync(self.stage)?;
-        for folder in ["new", "old"] {
-            let folder = self.stage.join(folder);
-            if inode(&folder)?.is_some() {
-                disk.sync(&folder)?;
+        for directory in ["new", "old"] {
+            let directory = self.stage.join(directory);
+            if inode(&directory)?.is_some() {
+                disk.sync(&directory)?;
             }
         }
         Ok(())

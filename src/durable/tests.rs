@@ -1,4 +1,4 @@
-//! A replacement is stopped, or made to fail, at each of its steps; then the folder must be all old or all new.
+//! A replacement is stopped, or made to fail, at each of its steps; then the directory must be all old or all new.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use super::*;
 
 const NO_TIME: Duration = Duration::ZERO;
 
-/// Paths below the output folder, and what is in each file. Folders end in a slash.
+/// Paths below the output directory, and what is in each file. Directories end in a slash.
 type Tree = BTreeMap<String, String>;
 
 /// tmpfs where there is one: thousands of runs, each with all its fsyncs.
@@ -26,15 +26,15 @@ fn tree(entries: &[(&str, &str)]) -> Tree {
 fn write_tree(root: &Path, tree: &Tree) {
     for (path, text) in tree {
         match path.strip_suffix('/') {
-            Some(folder) => fs::create_dir_all(root.join(folder)).unwrap(),
+            Some(directory) => fs::create_dir_all(root.join(directory)).unwrap(),
             None => fs::write(root.join(path), text).unwrap(),
         }
     }
 }
 
 fn read_tree(root: &Path) -> Tree {
-    fn walk(root: &Path, folder: &Path, tree: &mut Tree) {
-        for entry in fs::read_dir(folder).unwrap() {
+    fn walk(root: &Path, directory: &Path, tree: &mut Tree) {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             if path.is_dir() {
@@ -50,7 +50,7 @@ fn read_tree(root: &Path) -> Tree {
     tree
 }
 
-/// A folder and a file to replace, two things to leave alone; `b` is not there.
+/// A directory and a file to replace, two things to leave alone; `b` is not there.
 fn old() -> Tree {
     let entries = [("a/", ""), ("a/db", "old"), ("a/snapshots/", ""), ("cluster.json", "old"), ("empty/", "")];
     tree(&[&entries[..], &[("lost+found/", ""), ("foreign", "mine")]].concat())
@@ -64,15 +64,15 @@ fn new() -> Tree {
 /// Without what was replaced, which must then be complete.
 fn without_replaced(mut tree: Tree) -> Tree {
     let replaced = tree.keys().find(|path| path.starts_with(".replaced-")).cloned();
-    if let Some(folder) = replaced {
+    if let Some(directory) = replaced {
         let inside: Tree = tree
             .iter()
-            .filter_map(|(path, text)| Some((path.strip_prefix(&folder)?.to_owned(), text.clone())))
+            .filter_map(|(path, text)| Some((path.strip_prefix(&directory)?.to_owned(), text.clone())))
             .filter(|(path, _)| !path.is_empty())
             .collect();
         let kept = self::tree(&[("a/", ""), ("a/db", "old"), ("a/snapshots/", ""), ("cluster.json", "old")]);
         assert_eq!(inside, kept, "what was replaced is kept whole");
-        tree.retain(|path, _| !path.starts_with(&folder));
+        tree.retain(|path, _| !path.starts_with(&directory));
     }
     tree
 }
@@ -209,7 +209,7 @@ fn an_error_at_any_step_leaves_all_old_or_all_new_and_says_which() {
 }
 
 #[test]
-fn an_error_before_the_commit_point_removes_the_folders_it_made() {
+fn an_error_before_the_commit_point_removes_the_directories_it_made() {
     for at in 0.. {
         let dir = temp_dir();
         let result = replace(error_at(at, true), &dir.path().join("x/y"));
@@ -282,7 +282,7 @@ fn what_appeared_after_a_crash_is_not_displaced() {
     assert_eq!(read_tree(dir.path()), old());
 }
 
-/// A folder in which a crash came when `a` was new and `b` not yet there.
+/// A directory in which a crash came when `a` was new and `b` not yet there.
 fn interrupted() -> TempDir {
     let crashed = |at| {
         let dir = temp_dir();
@@ -310,7 +310,7 @@ fn pending_sees_a_decided_replacement_and_touches_nothing() {
 }
 
 #[test]
-fn a_journal_cannot_lead_out_of_the_folder() {
+fn a_journal_cannot_lead_out_of_the_directory() {
     let journal = |name: &str, replaced: &str| {
         let entries = vec![Entry { name: name.to_owned(), new: 1, old: None }];
         Journal::decode(&Journal::new(replaced.to_owned(), entries).encode())
@@ -344,7 +344,7 @@ fn a_path_cannot_lead_out_of_the_stage() {
 }
 
 #[test]
-fn the_output_folder_is_held_by_one_process() {
+fn the_output_directory_is_held_by_one_process() {
     let dir = temp_dir();
     let held = Root::open(dir.path(), None, NO_TIME).unwrap();
     let second = Root::open(dir.path(), None, Duration::from_millis(60));
@@ -362,11 +362,11 @@ fn a_path_over_dots_is_followed() {
 }
 
 #[test]
-fn a_file_in_place_of_the_folder_is_an_error() {
+fn a_file_in_place_of_the_directory_is_an_error() {
     let dir = temp_dir();
     let path = dir.path().join("file");
     fs::write(&path, "").unwrap();
-    assert!(matches!(Root::open(&path, None, NO_TIME), Err(Error::NotAFolder { .. })));
+    assert!(matches!(Root::open(&path, None, NO_TIME), Err(Error::NotADirectory { .. })));
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn modes_are_exact_and_the_stage_is_private() {
     assert_eq!([mode(&path), mode(&path.join("a")), mode(&path.join("a/db"))], [0o755, 0o777, 0o666]);
 }
 
-/// Makes a folder with a file in it, under the first name that is free.
+/// Makes a directory with a file in it, under the first name that is free.
 fn make(disk: Disk, path: &Path) -> Result<PathBuf, Error> {
     let mut fresh = Fresh::begin_on(disk, path)?;
     fresh.create_dir("made", 0o755)?;

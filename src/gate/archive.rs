@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
 
 use super::Error;
-use crate::state_dir::{DIR_MODE, FILE_MODE};
+use crate::state::dir::{DIR_MODE, FILE_MODE};
 
 const CHUNK: usize = 1 << 16;
 
@@ -48,13 +48,13 @@ impl Packer {
         Ok(self)
     }
 
-    /// Adds a folder and all regular files and folders in it.
-    pub(super) fn folder(mut self, path: &str, from: &Path) -> Result<Packer, Error> {
-        self.add_folder(path, from)?;
+    /// Adds a directory and all regular files and directories in it.
+    pub(super) fn directory(mut self, path: &str, from: &Path) -> Result<Packer, Error> {
+        self.add_directory(path, from)?;
         Ok(self)
     }
 
-    fn add_folder(&mut self, path: &str, from: &Path) -> Result<(), Error> {
+    fn add_directory(&mut self, path: &str, from: &Path) -> Result<(), Error> {
         let mut header = self.header(tar::EntryType::Directory, DIR_MODE, 0);
         self.tar.append_data(&mut header, format!("{path}/"), io::empty()).map_err(spool)?;
         let fail = |source| Error::Io { path: from.to_owned(), source };
@@ -63,7 +63,7 @@ impl Packer {
             let name = format!("{path}/{}", entry.file_name().to_string_lossy());
             let kind = entry.file_type().map_err(fail)?;
             if kind.is_dir() {
-                self.add_folder(&name, &entry.path())?;
+                self.add_directory(&name, &entry.path())?;
             } else if kind.is_file() {
                 self.add_file(&name, &entry.path())?;
             }
@@ -117,7 +117,7 @@ impl Archive {
         })
     }
 
-    /// Unpacks it into `to`, without its outermost folder.
+    /// Unpacks it into `to`, without its outermost directory.
     pub(super) fn unpack(self, to: &Path) -> Result<(), Error> {
         let fail = |source| Error::Io { path: to.to_owned(), source };
         for entry in tar::Archive::new(self.file).entries().map_err(spool)? {
@@ -141,7 +141,7 @@ impl Archive {
     }
 }
 
-/// The spool is in the temporary folder.
+/// The spool is in the temporary directory.
 fn spool(source: io::Error) -> Error {
     Error::Io { path: std::env::temp_dir(), source }
 }
@@ -151,14 +151,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_folder_comes_back_as_it_went() {
+    async fn a_directory_comes_back_as_it_went() {
         let from = tempfile::tempdir().unwrap();
         let snapshot = from.path().join("snapshots/2-5-1");
         std::fs::create_dir_all(&snapshot).unwrap();
         std::fs::write(from.path().join("raft-log.db"), vec![7; 3 * CHUNK]).unwrap();
         std::fs::write(snapshot.join("state.bin"), "state").unwrap();
         let long = "s".repeat(200);
-        let packed = Packer::new((1, 2)).unwrap().folder(&long, from.path()).unwrap().finish().unwrap();
+        let packed = Packer::new((1, 2)).unwrap().directory(&long, from.path()).unwrap().finish().unwrap();
         let mut bytes = Vec::new();
         (&packed.file).read_to_end(&mut bytes).unwrap();
         let chunks = bytes.chunks(1000).map(|chunk| Ok(chunk.to_vec())).collect::<Vec<_>>();

@@ -45,25 +45,25 @@ impl Cluster {
         format!("{id}:{RAFT_PORT}")
     }
 
-    /// Starts node `id` at [`Cluster::address`] on a copy of the state in `folder`.
-    pub async fn start(&mut self, image: &Image, id: &str, folder: &Path, flags: &[&str]) -> Result<(), Error> {
-        self.start_at(image, id, (id, RAFT_PORT), folder, flags).await
+    /// Starts node `id` at [`Cluster::address`] on a copy of the state in `directory`.
+    pub async fn start(&mut self, image: &Image, id: &str, directory: &Path, flags: &[&str]) -> Result<(), Error> {
+        self.start_at(image, id, (id, RAFT_PORT), directory, flags).await
     }
 
-    /// Starts node `id`, which the others reach at `host` and `port`, on a copy of the state in `folder`.
+    /// Starts node `id`, which the others reach at `host` and `port`, on a copy of the state in `directory`.
     pub(super) async fn start_at(
         &mut self,
         image: &Image,
         id: &str,
         (host, port): (&str, u16),
-        folder: &Path,
+        directory: &Path,
         flags: &[&str],
     ) -> Result<(), Error> {
         let (bind, control) = (format!("0.0.0.0:{port}"), format!("0.0.0.0:{CONTROL_PORT}"));
         let address = format!("{host}:{port}");
         let command = ["node", "--id", id, "--dir", DATA, "--bind", &bind, "--advertise", &address, "--http", &control];
         let command = command.iter().chain(flags).map(ToString::to_string).collect();
-        self.fleet.start(image, NodeLaunch { id, host, port: CONTROL_PORT, command, folder, files: &[] }).await
+        self.fleet.start(image, NodeLaunch { id, host, port: CONTROL_PORT, command, directory, files: &[] }).await
     }
 
     /// Kills a node at once; its state stays in its container.
@@ -76,10 +76,10 @@ impl Cluster {
         self.fleet.node(id)?.start().await
     }
 
-    /// Takes a node away; its files are copied to `folder`.
-    pub async fn take_away(&mut self, id: &str, folder: &Path) -> Result<(), Error> {
+    /// Takes a node away; its files are copied to `directory`.
+    pub async fn take_away(&mut self, id: &str, directory: &Path) -> Result<(), Error> {
         self.past = self.events().await?;
-        self.fleet.copy_out(id, folder).await?;
+        self.fleet.copy_out(id, directory).await?;
         self.fleet.remove(id)?.remove().await
     }
 

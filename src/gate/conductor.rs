@@ -220,25 +220,25 @@ impl Conductors {
         format!("{id}:{RAFT_PORT}")
     }
 
-    /// Starts op-conductor as node `id` at [`Conductors::address`] on a copy of the state in `folder`. Its stub must
+    /// Starts op-conductor as node `id` at [`Conductors::address`] on a copy of the state in `directory`. Its stub must
     /// run.
-    pub async fn start(&mut self, release: &Release, id: &str, folder: &Path, flags: &[&str]) -> Result<(), Error> {
-        self.start_at(release, id, (id, RAFT_PORT), folder, flags).await
+    pub async fn start(&mut self, release: &Release, id: &str, directory: &Path, flags: &[&str]) -> Result<(), Error> {
+        self.start_at(release, id, (id, RAFT_PORT), directory, flags).await
     }
 
-    /// Starts op-conductor as node `id`, which the others reach at `address`, on a copy of the state in `folder`.
+    /// Starts op-conductor as node `id`, which the others reach at `address`, on a copy of the state in `directory`.
     pub(super) async fn start_at(
         &mut self,
         release: &Release,
         id: &str,
         address: (&str, u16),
-        folder: &Path,
+        directory: &Path,
         flags: &[&str],
     ) -> Result<(), Error> {
         let stub = format!("http://{}:{RPC_PORT}", self.stubs.get(id).ok_or_else(|| no_node(id))?.host);
         let command = release.arguments(id, address, &stub, flags);
         let files: &[(&str, &[u8])] = &[(&ROLLUP_PATH[1..], ROLLUP)];
-        let node = NodeLaunch { id, host: address.0, port: RPC_PORT, command, folder, files };
+        let node = NodeLaunch { id, host: address.0, port: RPC_PORT, command, directory, files };
         self.fleet.start(&release.image, node).await
     }
 
@@ -330,7 +330,7 @@ impl Conductors {
         }
     }
 
-    /// Copies a node's folder to `to`.
+    /// Copies a node's directory to `to`.
     pub async fn copy_out(&self, id: &str, to: &Path) -> Result<(), Error> {
         self.fleet.copy_out(id, to).await
     }

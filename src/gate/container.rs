@@ -1,4 +1,4 @@
-//! One container, by Docker's own API: testcontainers gives no aliases, and copies no folder out.
+//! One container, by Docker's own API: testcontainers gives no aliases, and copies no directory out.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -77,7 +77,7 @@ impl Container {
         Ok(self.docker.upload_to_container(&self.name, Some(options), body_try_stream(archive.into_stream())).await?)
     }
 
-    /// Copies the folder `path` out, into the folder `to`.
+    /// Copies the directory `path` out, into the directory `to`.
     pub(super) async fn download(&self, path: &str, to: &Path) -> Result<(), Error> {
         let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
         let stream = self.docker.download_from_container(&self.name, Some(options)).map_err(Error::from);

@@ -49,8 +49,8 @@ pub(super) struct NodeLaunch<'a> {
     pub port: u16,
     /// Arguments.
     pub command: Vec<String>,
-    /// The node's folder.
-    pub folder: &'a Path,
+    /// The node's directory.
+    pub directory: &'a Path,
     /// More files: where, and what.
     pub files: &'a [(&'a str, &'a [u8])],
 }
@@ -75,7 +75,7 @@ impl Fleet {
         };
         let container = Container::create(&self.site, &self.made.to_string(), launch).await?;
         // Without the leading slash: names in archives have none.
-        let mut files = Packer::new(image.owner)?.folder(&format!("{}/{}", &DATA[1..], node.id), node.folder)?;
+        let mut files = Packer::new(image.owner)?.directory(&format!("{}/{}", &DATA[1..], node.id), node.directory)?;
         for (path, bytes) in node.files {
             files = files.bytes(path, bytes)?;
         }
@@ -107,7 +107,7 @@ impl Fleet {
         try_join_all(self.nodes.values().map(Container::start)).await.map(drop)
     }
 
-    /// Copies a node's folder to `to`.
+    /// Copies a node's directory to `to`.
     pub(super) async fn copy_out(&self, id: &str, to: &Path) -> Result<(), Error> {
         self.node(id)?.download(&format!("{DATA}/{id}"), to).await
     }

@@ -106,20 +106,20 @@ async fn built(tag: &str, wanted: &str, binary: &str, recipe: &Recipe, talk: Tal
 }
 
 async fn build(docker: &Docker, name: &str, wanted: &str, binary: &str, recipe: &Recipe) -> Result<(), Error> {
-    let folder = tempfile::Builder::new()
+    let directory = tempfile::Builder::new()
         .prefix("op-conductor-init-build-")
         .tempdir()
         .map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
-    let fail = |source| Error::Io { path: folder.path().to_owned(), source };
-    recipe.write(folder.path()).map_err(fail)?;
+    let fail = |source| Error::Io { path: directory.path().to_owned(), source };
+    recipe.write(directory.path()).map_err(fail)?;
     let arch = docker.version().await?.arch.unwrap_or_default();
     let context = if has_go().await {
-        compile(name, folder.path(), wanted, &arch).await?;
-        let dockerfile = std::fs::read(folder.path().join("Dockerfile")).map_err(fail)?;
-        let program = std::fs::read(folder.path().join("bin").join(binary)).map_err(fail)?;
+        compile(name, directory.path(), wanted, &arch).await?;
+        let dockerfile = std::fs::read(directory.path().join("Dockerfile")).map_err(fail)?;
+        let program = std::fs::read(directory.path().join("bin").join(binary)).map_err(fail)?;
         Packer::new((0, 0))?.bytes("Dockerfile", &dockerfile)?.bytes(binary, &program)?.finish()?
     } else {
-        Packer::new((0, 0))?.folder(".", folder.path())?.bytes("Dockerfile", MULTI_STAGE.as_bytes())?.finish()?
+        Packer::new((0, 0))?.directory(".", directory.path())?.bytes("Dockerfile", MULTI_STAGE.as_bytes())?.finish()?
     };
     assemble(docker, name, wanted, binary, context).await
 }
@@ -142,13 +142,13 @@ impl Drop for Group {
 }
 
 /// Builds the binary here, for the daemon's processor.
-async fn compile(name: &str, folder: &Path, wanted: &str, arch: &str) -> Result<(), Error> {
+async fn compile(name: &str, directory: &Path, wanted: &str, arch: &str) -> Result<(), Error> {
     let fail = |reason: String| Error::NoImage { image: name.to_owned(), reason };
     let mut command = Command::new("sh");
-    // Go's own scratch goes with the folder, also when it is killed.
-    let scratch = folder.join("tmp");
+    // Go's own scratch goes with the directory, also when it is killed.
+    let scratch = directory.join("tmp");
     std::fs::create_dir(&scratch).map_err(|error| fail(error.to_string()))?;
-    command.arg("build.sh").arg(wanted).current_dir(folder).env("GOOS", "linux").env("GOTMPDIR", scratch);
+    command.arg("build.sh").arg(wanted).current_dir(directory).env("GOOS", "linux").env("GOTMPDIR", scratch);
     command.process_group(0);
     if !arch.is_empty() {
         command.env("GOARCH", arch);

@@ -65,7 +65,7 @@ pub enum Error {
     /// The file system said no.
     #[error("{}", path.display())]
     Io {
-        /// Which file or folder.
+        /// Which file or directory.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

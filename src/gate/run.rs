@@ -164,7 +164,7 @@ impl Nodes {
         if let Target::Raft(_) = target {
             let mut cluster = Cluster::new(Site::create().await?);
             for id in &staged.nodes {
-                cluster.start_at(&image, id, address(staged, id)?, &staged.folder(id), &[]).await?;
+                cluster.start_at(&image, id, address(staged, id)?, &staged.directory(id), &[]).await?;
             }
             return Ok(Nodes::Raft(cluster));
         }
@@ -177,7 +177,7 @@ impl Nodes {
             conductors.start_stub(&stub, id, head, ChainHead::Seeded).await?;
         }
         for id in &staged.nodes {
-            conductors.start_at(&release, id, address(staged, id)?, &staged.folder(id), &[]).await?;
+            conductors.start_at(&release, id, address(staged, id)?, &staged.directory(id), &[]).await?;
         }
         Ok(Nodes::Conductor(conductors))
     }
@@ -491,13 +491,13 @@ impl Run<'_> {
         let fleet = self.nodes.fleet();
         fleet.stop_all().await?;
         let temp = |source| Error::Io { path: std::env::temp_dir(), source };
-        let folder = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir().map_err(temp)?;
+        let directory = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir().map_err(temp)?;
         for id in &self.staged.nodes {
-            let to = folder.path().join(id);
+            let to = directory.path().join(id);
             std::fs::create_dir(&to).map_err(temp)?;
             fleet.copy_out(id, &to).await?;
         }
-        let report = match verify::verify(folder.path(), self.release(), &()) {
+        let report = match verify::verify(directory.path(), self.release(), &()) {
             Ok(report) => report,
             Err(error) => return Ok(Err(chain(&error))),
         };

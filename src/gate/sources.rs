@@ -99,11 +99,11 @@ impl Recipe {
         hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Writes the sources into `folder`.
-    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
+    /// Writes the sources into `directory`.
+    pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
         for (path, content) in &self.files {
-            let path = folder.join(path);
-            std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+            let path = directory.join(path);
+            std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
             std::fs::write(path, content)?;
         }
         Ok(())
@@ -114,8 +114,8 @@ impl Recipe {
 mod tests {
     use super::*;
 
-    fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
+    fn walk(directory: &Path, root: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             let is_built_or_test = ["bin", "testdata", "op-conductor/v1.19.0/payload"].contains(&name.as_str());

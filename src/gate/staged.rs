@@ -12,14 +12,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bolt::{Db, Reader};
-use crate::inspect::{Node, state_folders};
 use crate::payload::{Head, StoredHead};
 use crate::raft::codec::{decode_configuration, decode_log, encode_configuration, encode_log};
-use crate::raft::snapshot_store::{META_FILE, STATE_FILE};
 use crate::raft::{CONF_BUCKET, Configuration, LAST_VOTE_CAND, LOGS_BUCKET, Log, LogType, Server};
-use crate::state_dir::{self, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
+use crate::raft::{META_FILE, STATE_FILE};
+use crate::state::dir::{self, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
+use crate::state::{Node, state_directories};
 use crate::verify::{self, verify};
-use crate::{bolt, inspect};
+use crate::{bolt, state};
 
 /// Top level domain that no other name can have. (RFC 6761)
 const DOMAIN: &str = "gate.test";
@@ -29,14 +29,14 @@ const DOMAIN: &str = "gate.test";
 pub enum StageError {
     /// It can't be read.
     #[error(transparent)]
-    Read(#[from] inspect::Error),
+    Read(#[from] state::Error),
     /// A node is running on it.
     #[error(transparent)]
-    Locked(#[from] state_dir::Error),
+    Locked(#[from] dir::Error),
     /// It can't be copied.
     #[error("copying {}", path.display())]
     Copy {
-        /// Which file or folder.
+        /// Which file or directory.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -50,15 +50,15 @@ pub enum StageError {
         source: bolt::Error,
     },
     /// Nobody knows who belongs to the cluster.
-    #[error("{}: no configuration in any folder: raft would start without members", path.display())]
+    #[error("{}: no configuration in any directory: raft would start without members", path.display())]
     NoMembers {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
     },
-    /// The folder and the members don't match.
-    #[error("{}: no folder has the id of a member ({members})", path.display())]
+    /// The directory and the members don't match.
+    #[error("{}: no directory has the id of a member ({members})", path.display())]
     NoNode {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
         /// The members' ids.
         members: String,
@@ -84,7 +84,7 @@ pub struct Staged {
     copy: TempDir,
     /// The members, with the addresses of the copy.
     pub members: Configuration,
-    /// Members that have a folder: those that are started.
+    /// Members that have a directory: those that are started.
     pub nodes: Vec<String>,
     /// Servers with another address in the copy.
     pub moved: Vec<Moved>,
@@ -97,16 +97,16 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Copies the state in `path`, a folder with a folder for each server, or one server's. The original is locked
+    /// Copies the state in `path`, a directory with a directory for each server, or one server's. The original is locked
     /// meanwhile and not changed.
     pub fn copy(path: &Path) -> Result<Staged, StageError> {
-        let folders = state_folders(path)?;
-        let dirs: Vec<StateDir> = folders.iter().map(StateDir::new).collect();
+        let directories = state_directories(path)?;
+        let dirs: Vec<StateDir> = directories.iter().map(StateDir::new).collect();
         let copy = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
         let copy = copy.map_err(|source| StageError::Copy { path: std::env::temp_dir(), source })?;
-        let locked = state_dir::lock(&dirs, Duration::ZERO)?;
-        for folder in &folders {
-            copy_state(folder, &copy.path().join(server_id(folder)))?;
+        let locked = dir::lock(&dirs, Duration::ZERO)?;
+        for directory in &directories {
+            copy_state(directory, &copy.path().join(server_id(directory)))?;
         }
         drop(locked);
         let report = verify(copy.path(), None, &())?;
@@ -122,8 +122,8 @@ impl Staged {
     }
 
     fn new(copy: TempDir, report: &verify::Report, members: &Configuration, moved: Vec<Moved>) -> Staged {
-        let has_folder = |server: &&Server| report.nodes.iter().any(|node| node.id == server.id);
-        let nodes: Vec<String> = members.servers.iter().filter(has_folder).map(|server| server.id.clone()).collect();
+        let has_directory = |server: &&Server| report.nodes.iter().any(|node| node.id == server.id);
+        let nodes: Vec<String> = members.servers.iter().filter(has_directory).map(|server| server.id.clone()).collect();
         let will_campaign = || report.nodes.iter().filter(|node| node.campaign().will).map(|node| node.id.clone());
         let candidates = report.winners.clone().unwrap_or_else(|| will_campaign().collect());
         let is_error = |finding: &&crate::report::Finding| finding.severity == crate::report::Severity::Error;
@@ -134,8 +134,8 @@ impl Staged {
         Staged { copy, members, nodes, moved, candidates, head, errors }
     }
 
-    /// The folder of a node in the copy.
-    pub fn folder(&self, id: &str) -> PathBuf {
+    /// The directory of a node in the copy.
+    pub fn directory(&self, id: &str) -> PathBuf {
         self.copy.path().join(id)
     }
 
@@ -151,10 +151,10 @@ impl Staged {
         }
         let from: BTreeMap<&str, &str> = self.moved.iter().map(|it| (it.from.as_str(), it.to.as_str())).collect();
         for id in &self.nodes {
-            let folder = self.folder(id);
-            move_log(&folder.join(LOG_FILE), &to)?;
-            move_vote(&folder.join(STABLE_FILE), &from)?;
-            move_snapshots(&folder.join(SNAPSHOTS_DIR), &to)?;
+            let directory = self.directory(id);
+            move_log(&directory.join(LOG_FILE), &to)?;
+            move_vote(&directory.join(STABLE_FILE), &from)?;
+            move_snapshots(&directory.join(SNAPSHOTS_DIR), &to)?;
         }
         Ok(())
     }
@@ -265,8 +265,8 @@ fn move_vote(path: &Path, to: &Addresses<'_>) -> Result<(), StageError> {
 
 /// Changes the configuration in each meta.json. `Peers` stays: raft reads it in snapshots of version 0 only, which
 /// op-conductor never wrote. (hashicorp/raft snapshot.go, api.go restoreSnapshot)
-fn move_snapshots(folder: &Path, to: &Addresses<'_>) -> Result<(), StageError> {
-    let Some(entries) = entries(folder)? else { return Ok(()) };
+fn move_snapshots(directory: &Path, to: &Addresses<'_>) -> Result<(), StageError> {
+    let Some(entries) = entries(directory)? else { return Ok(()) };
     for entry in entries {
         let path = entry.join(META_FILE);
         let fail = |source| StageError::Copy { path: path.clone(), source };
@@ -319,8 +319,8 @@ fn state_of_snapshot(node: &Node) -> Option<Vec<u8>> {
     fs::read(node.path.join(SNAPSHOTS_DIR).join(&newest.id).join(STATE_FILE)).ok()
 }
 
-fn server_id(folder: &Path) -> String {
-    let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+fn server_id(directory: &Path) -> String {
+    let absolute = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
     absolute.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
@@ -343,8 +343,8 @@ fn copy_state(from: &Path, to: &Path) -> Result<(), StageError> {
     Ok(())
 }
 
-fn make(folder: &Path) -> Result<(), StageError> {
-    fs::create_dir(folder).map_err(|source| StageError::Copy { path: folder.to_owned(), source })
+fn make(directory: &Path) -> Result<(), StageError> {
+    fs::create_dir(directory).map_err(|source| StageError::Copy { path: directory.to_owned(), source })
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), StageError> {
@@ -358,10 +358,10 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), StageError> {
     fs::copy(from, to).map(drop).map_err(|source| StageError::Copy { path: from.to_owned(), source })
 }
 
-/// What is in a folder; none when there is no folder.
-fn entries(folder: &Path) -> Result<Option<BTreeSet<PathBuf>>, StageError> {
-    let fail = |source| StageError::Copy { path: folder.to_owned(), source };
-    match fs::read_dir(folder) {
+/// What is in a directory; none when there is no directory.
+fn entries(directory: &Path) -> Result<Option<BTreeSet<PathBuf>>, StageError> {
+    let fail = |source| StageError::Copy { path: directory.to_owned(), source };
+    match fs::read_dir(directory) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         found => {
             let found: io::Result<_> = found.map_err(fail)?.map(|entry| Ok(entry?.path())).collect();
@@ -381,7 +381,8 @@ fn open(path: &Path) -> Result<Option<File>, StageError> {
 mod tests {
     use super::*;
     use crate::cluster::{ClusterSpec, Election, SpecText};
-    use crate::generate::{self, Plan, WriteOptions};
+    use crate::generate::{self, WriteOptions};
+    use crate::plan::Plan;
 
     fn generated(nodes: &str) -> TempDir {
         let text = SpecText {
@@ -394,11 +395,11 @@ mod tests {
             election: Election::Named,
         };
         let spec = ClusterSpec::parse(&text).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (root, _) = state_dir::open_root(folder.path(), None, Duration::ZERO).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (root, _) = dir::open_root(directory.path(), None, Duration::ZERO).unwrap();
         let options = WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
         generate::write(&Plan::new(&spec).with_payload(crate::gate::SAMPLE_HEAD), root, &options).unwrap();
-        folder
+        directory
     }
 
     fn reasons(nodes: &str) -> Vec<(String, &'static str)> {
@@ -422,10 +423,10 @@ mod tests {
 
     #[test]
     fn a_moved_copy_is_the_same_cluster_and_the_original_is_as_it_was() {
-        let folder = generated("10.0.0.1:50050,10.0.0.2:50051,c.example:50052");
-        let before = fs::read(folder.path().join("b").join(LOG_FILE)).unwrap();
-        let staged = Staged::copy(folder.path()).unwrap();
-        assert_eq!(fs::read(folder.path().join("b").join(LOG_FILE)).unwrap(), before);
+        let directory = generated("10.0.0.1:50050,10.0.0.2:50051,c.example:50052");
+        let before = fs::read(directory.path().join("b").join(LOG_FILE)).unwrap();
+        let staged = Staged::copy(directory.path()).unwrap();
+        assert_eq!(fs::read(directory.path().join("b").join(LOG_FILE)).unwrap(), before);
         assert_eq!((staged.candidates.clone(), staged.errors.clone()), (vec!["b".to_owned()], vec![]));
         assert_eq!(staged.head.as_ref().unwrap().1, crate::gate::SAMPLE_HEAD);
         assert_eq!(staged.address("b"), Some(("server-2.gate.test", 50051)));
@@ -441,24 +442,24 @@ mod tests {
 
     #[test]
     fn snapshots_are_moved_too() {
-        let folder = generated("10.0.0.1:50050,10.0.0.2:50050,10.0.0.3:50050");
-        let snapshot = folder.path().join("a").join(SNAPSHOTS_DIR).join("1-2-3");
+        let directory = generated("10.0.0.1:50050,10.0.0.2:50050,10.0.0.3:50050");
+        let snapshot = directory.path().join("a").join(SNAPSHOTS_DIR).join("1-2-3");
         fs::create_dir_all(&snapshot).unwrap();
         let meta = r#"{"Version":1,"ID":"1-2-3","Index":2,"Term":1,"Peers":"","Configuration":{"Servers":[{"Suffrage":0,"ID":"a","Address":"10.0.0.1:50050"}]},"ConfigurationIndex":1,"Size":1,"CRC":"AAAAAAAAAAA="}"#;
         fs::write(snapshot.join(META_FILE), meta).unwrap();
         fs::write(snapshot.join(STATE_FILE), "x").unwrap();
-        let staged = Staged::copy(folder.path()).unwrap();
-        let copied = crate::raft::snapshot_store::list(&staged.folder("a").join(SNAPSHOTS_DIR)).unwrap();
+        let staged = Staged::copy(directory.path()).unwrap();
+        let copied = crate::state::snapshots::list(&staged.directory("a").join(SNAPSHOTS_DIR)).unwrap();
         assert_eq!(copied.listed[0].configuration.servers[0].address, "server-1.gate.test:50050");
         assert_eq!(fs::read_to_string(snapshot.join(META_FILE)).unwrap(), meta);
     }
 
     #[test]
     fn a_running_node_is_refused() {
-        let folder = generated("a:1,b:1,c:1");
-        let held = state_dir::lock(&[StateDir::new(folder.path().join("c"))], Duration::ZERO).unwrap();
-        assert!(matches!(Staged::copy(folder.path()), Err(StageError::Locked(state_dir::Error::Locked { .. }))));
+        let directory = generated("a:1,b:1,c:1");
+        let held = dir::lock(&[StateDir::new(directory.path().join("c"))], Duration::ZERO).unwrap();
+        assert!(matches!(Staged::copy(directory.path()), Err(StageError::Locked(dir::Error::Locked { .. }))));
         drop(held);
-        assert!(Staged::copy(folder.path()).is_ok());
+        assert!(Staged::copy(directory.path()).is_ok());
     }
 }

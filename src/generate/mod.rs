@@ -1,203 +1,239 @@
-//! A cluster that has never run, as state on disk: who wins its first election, and why that is safe.
-//!
-//! # The named plan
-//!
-//! n voters, the leader L, the initial term T0, the other voters numbered i = 1 to n-1 in the order of the flags:
-//!
-//! ```text
-//! index   on L                             on follower i                                      on a nonvoter
-//! 1       Configuration of all, term T0    the same bytes                                     the same bytes
-//! 2       Command, the payload, term T0    the same bytes                                     the same bytes
-//! last    Noop, term T0+n                  Configuration, i itself a nonvoter, term T0+i      -
-//!
-//! CurrentTerm = LastVoteTerm = T0+n, LastVoteCand = L's address, on all
-//! ```
-//!
-//! Index 2 is there only with an unsafe head: without it op-conductor leads, but has nothing to sequence on.
-//!
-//! A node takes the last configuration of its log for its own, committed or not, and does not campaign unless it is a
-//! voter there (hashicorp/raft raft.go runFollower). So no follower campaigns, and L does. A voter's own suffrage is
-//! never looked at when it is asked for its vote (requestVote), the candidate must be a voter in its configuration, which
-//! L is in all of them, and L's last entry has the highest term. So L gets every vote, wins at term T0+n+1, and its
-//! entries overwrite the followers' last ones: then index 1 is everybody's configuration again.
-//!
-//! # Why it is safe
-//!
-//! raft itself would not write this history: its leader commits an entry of its own before it changes the configuration,
-//! and the configurations of two followers differ in two servers, so that their majorities need not meet. Neither
-//! matters. Votes and commits are counted by candidates and leaders, each by its own configuration, and follower i is
-//! neither while its odd configuration is its last: a nonvoter there, it does not campaign by itself, and it is told to
-//! (TimeoutNow) only once it has all of the leader's entries, when its own last one is gone. Nor does that entry ever
-//! reach another node, since only a leader sends entries. So all counting is done by the configuration at index 1. And
-//! no two plan entries of one index and term differ, so raft's log matching holds from the start.
-//!
-//! # What it costs
-//!
-//! If L never starts, nobody campaigns and the cluster waits. A follower that heard nothing can't tell "L won, then
-//! died" from "L never came", so no plan that guarantees L avoids this. Nothing is committed then: start L, or generate
-//! again with another leader, for all nodes and L's old folder too.
-//!
-//! # The open plan
-//!
-//! Index 1 only, CurrentTerm T0, and L's vote for itself on L: what raft's own bootstrap writes. Any voter may win.
+//! A plan on disk: all files of the call, or none.
 
-mod cluster_file;
-mod files;
 #[cfg(test)]
 mod tests;
-mod write;
 
-use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::cluster::{ClusterSpec, Election};
-use crate::raft::{
-    AppendedAt, CURRENT_TERM, Configuration, Index, LAST_VOTE_CAND, LAST_VOTE_TERM, Log, LogType, Server, StableState,
-    Suffrage, Term, codec,
-};
+use crate::bolt;
+use crate::cluster::{CLUSTER_FILE, ClusterFile};
+use crate::durable::open_file;
+use crate::durable::{self, Root};
+use crate::plan::{NodePlan, Plan, StateFiles};
+use crate::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE, StateDir};
 
-pub use cluster_file::{CLUSTER_FILE, ClusterFile};
-pub use files::StateFiles;
-pub use write::{Change, Error, Outcome, WriteOptions, check_only, write};
+/// A cluster.json isn't read further: one of 10,000 servers with the longest names is shorter.
+const MAX_CLUSTER_FILE_LEN: u64 = 16 << 20;
 
-/// What each node of a cluster starts with.
+/// What to write, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteOptions<'a> {
+    /// Write the directory of this server alone.
+    pub only: Option<&'a str>,
+    /// Replace what is there.
+    pub force: bool,
+    /// Page size of the stores in bytes.
+    pub page_size: usize,
+    /// How long to wait for each lock.
+    pub lock_timeout: Duration,
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `--only` names nobody.
+    #[error("--only: {id:?} is not in --server-ids")]
+    UnknownServer {
+        /// Its id.
+        id: String,
+    },
+    /// There is other state, and no leave to replace it.
+    #[error("refusing to replace other state")]
+    Existing {
+        /// What would be replaced.
+        files: Vec<PathBuf>,
+    },
+    /// The stores of a node can't be made.
+    #[error("making the stores of {id:?}")]
+    Bolt {
+        /// The node.
+        id: String,
+        /// Why.
+        #[source]
+        source: bolt::Error,
+    },
+    /// The servers' directories can't be used.
+    #[error(transparent)]
+    State(#[from] dir::Error),
+    /// The files can't be put in place.
+    #[error(transparent)]
+    Durable(#[from] durable::Error),
+}
+
+/// What became of an entry of the output directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// It is new.
+    Written,
+    /// The same bytes were there.
+    Unchanged,
+    /// It was not asked for (`--only`).
+    Skipped,
+}
+
+/// What was done.
 #[derive(Debug)]
-pub struct Plan<'a> {
-    spec: &'a ClusterSpec,
-    /// Encoded configuration of all members: the data of index 1, shared by all nodes.
-    members: Vec<u8>,
-    /// The unsafe head, as op-conductor's state machine stores it: the data of index 2, shared by all nodes.
-    payload: Option<&'a [u8]>,
-    final_term: Term,
+pub struct Outcome {
+    /// For each server, in the order of the flags.
+    pub nodes: Vec<Change>,
+    /// For cluster.json.
+    pub cluster_file: Change,
+    /// Where the state from before is now.
+    pub replaced: Option<PathBuf>,
+    /// Names in the output directory that belong to nobody here; they were left as they are.
+    pub foreign: Vec<String>,
 }
 
-/// What a node is for in the first election.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The named leader.
-    Leader,
-    /// Another voter, numbered from 1 in the order of the flags.
-    Follower(u64),
-    /// Never campaigns.
-    Nonvoter,
+/// What is in the place of something planned.
+enum Found {
+    Nothing,
+    Same,
+    /// Some of the planned files, and nothing else.
+    Part,
+    Other(Vec<PathBuf>),
 }
 
-/// The calls that make one node's stores, in their order: all entries in one StoreLogs, then each stable key in a
-/// transaction of its own. The order is part of the files' bytes.
-#[derive(Debug)]
-pub struct NodePlan<'a> {
-    /// Whose stores they are.
-    pub server: &'a Server,
-    /// What the node is for.
-    pub role: Role,
-    /// The log, from index 1.
-    pub entries: Vec<Log<'a>>,
-    /// Stable keys and values.
-    pub stable: Vec<(&'static str, Vec<u8>)>,
-}
-
-impl<'a> Plan<'a> {
-    /// Plans the first election of a cluster.
-    pub fn new(spec: &'a ClusterSpec) -> Plan<'a> {
-        let mut members = Vec::new();
-        codec::encode_configuration(spec.configuration(), &mut members);
-        let Term(initial_term) = spec.initial_term();
-        let final_term = Term(match spec.election() {
-            Election::Named => initial_term + spec.configuration().voters().count() as u64,
-            Election::Open => initial_term,
-        });
-        Plan { spec, members, payload: None, final_term }
-    }
-
-    /// The same with an unsafe head at index 2 of every node: the bytes of an execution payload envelope.
-    #[must_use]
-    pub fn with_payload(self, payload: &'a [u8]) -> Plan<'a> {
-        Plan { payload: Some(payload), ..self }
-    }
-
-    /// The unsafe head, when there is one.
-    pub fn payload(&self) -> Option<&'a [u8]> {
-        self.payload
-    }
-
-    /// The cluster it is for.
-    pub fn spec(&self) -> &'a ClusterSpec {
-        self.spec
-    }
-
-    /// CurrentTerm of every node; the first election is held in the term after it.
-    pub fn final_term(&self) -> Term {
-        self.final_term
-    }
-
-    /// Each node in the order of the flags, made when it is asked for: a large cluster doesn't fit in memory at once.
-    pub fn nodes(&self) -> impl Iterator<Item = NodePlan<'_>> {
-        let mut followers = 0;
-        self.spec.configuration().servers.iter().map(move |server| {
-            let role = if server.suffrage != Suffrage::Voter {
-                Role::Nonvoter
-            } else if server.id == self.spec.leader().id {
-                Role::Leader
-            } else {
-                followers += 1;
-                Role::Follower(followers)
-            };
-            NodePlan { server, role, entries: self.entries(server, role), stable: self.stable(role) }
-        })
-    }
-
-    fn entries(&self, server: &Server, role: Role) -> Vec<Log<'_>> {
-        let Term(initial_term) = self.spec.initial_term();
-        let mut entries = vec![log(1, initial_term, LogType::Configuration, Some(Cow::Borrowed(&self.members)))];
-        entries
-            .extend(self.payload.map(|payload| log(2, initial_term, LogType::Command, Some(Cow::Borrowed(payload)))));
-        let last = entries.len() as u64 + 1;
-        match (self.spec.election(), role) {
-            (Election::Named, Role::Leader) => entries.push(log(last, self.final_term.0, LogType::Noop, None)),
-            (Election::Named, Role::Follower(number)) => {
-                let data = encode_without_vote(self.spec.configuration(), server);
-                entries.push(log(last, initial_term + number, LogType::Configuration, Some(Cow::Owned(data))));
-            }
-            (Election::Open, _) | (_, Role::Nonvoter) => {}
+/// Writes the directories of a plan and cluster.json to `root`, which [`dir::open_root`] gives.
+///
+/// # Errors
+/// [`Error::Existing`] and [`dir::Error::Locked`] are refusals; nothing is changed by any error, but for
+/// [`durable::Error::Unfinished`].
+pub fn write(plan: &Plan<'_>, root: Root, options: &WriteOptions<'_>) -> Result<Outcome, Error> {
+    check_only(plan, options.only)?;
+    let output_dir = root.path();
+    let cluster_file = ClusterFile::new(plan.spec(), plan.final_term(), options.page_size);
+    let mut existing = Vec::new();
+    let mut judge = |found| match found {
+        Found::Same => Change::Unchanged,
+        Found::Nothing | Found::Part => Change::Written,
+        Found::Other(files) => {
+            existing.extend(files);
+            Change::Written
         }
-        entries
+    };
+    let mut nodes = Vec::new();
+    for node in plan.nodes() {
+        let skipped = options.only.is_some_and(|only| only != node.server.id);
+        nodes.push(if skipped { Change::Skipped } else { judge(find_node(&node, output_dir, options)?) });
     }
+    let cluster_change = judge(find_cluster_file(&cluster_file, output_dir)?);
+    if !existing.is_empty() && !options.force {
+        return Err(Error::Existing { files: existing });
+    }
+    let foreign = foreign(plan, output_dir)?;
+    let replaced = put(plan, root, options, &nodes, (cluster_change == Change::Written).then_some(&cluster_file))?;
+    Ok(Outcome { nodes, cluster_file: cluster_change, replaced, foreign })
+}
 
-    fn stable(&self, role: Role) -> Vec<(&'static str, Vec<u8>)> {
-        let term = self.final_term.0.to_be_bytes().to_vec();
-        let mut stable = vec![(CURRENT_TERM, term.clone())];
-        if self.spec.election() == Election::Named || role == Role::Leader {
-            stable.push((LAST_VOTE_TERM, term));
-            // The address, not the id. (hashicorp/raft raft.go persistVote)
-            stable.push((LAST_VOTE_CAND, self.spec.leader().address.clone().into_bytes()));
+/// Checks that `only`, if given, is a server of the plan.
+pub fn check_only(plan: &Plan<'_>, only: Option<&str>) -> Result<(), Error> {
+    match only.filter(|id| plan.spec().configuration().server(id).is_none()) {
+        Some(id) => Err(Error::UnknownServer { id: id.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// Stages what is to be written, and swaps it in while no node can start on what was there.
+fn put(
+    plan: &Plan<'_>,
+    root: Root,
+    options: &WriteOptions<'_>,
+    nodes: &[Change],
+    cluster_file: Option<&ClusterFile>,
+) -> Result<Option<PathBuf>, Error> {
+    let written = || plan.nodes().zip(nodes).filter(|(_, change)| **change == Change::Written).map(|(node, _)| node);
+    if written().next().is_none() && cluster_file.is_none() {
+        return Ok(None);
+    }
+    let dirs: Vec<StateDir> = written().map(|node| StateDir::new(root.path().join(&node.server.id))).collect();
+    let _locked_until_swapped = dir::lock(&dirs, options.lock_timeout)?;
+    let mut staging = root.stage()?;
+    for node in written() {
+        let directory = Path::new(&node.server.id);
+        let StateFiles { log, stable } = files(&node, options)?;
+        staging.create_dir(directory, DIR_MODE)?;
+        staging.write_file(directory.join(LOG_FILE), &log, FILE_MODE)?;
+        staging.write_file(directory.join(STABLE_FILE), &stable, FILE_MODE)?;
+    }
+    if let Some(cluster_file) = cluster_file {
+        staging.write_file(CLUSTER_FILE, &cluster_file.encode(), FILE_MODE)?;
+    }
+    Ok(staging.commit()?)
+}
+
+fn files(node: &NodePlan<'_>, options: &WriteOptions<'_>) -> Result<StateFiles, Error> {
+    node.files(options.page_size).map_err(|source| Error::Bolt { id: node.server.id.clone(), source })
+}
+
+fn find_node(node: &NodePlan<'_>, output_dir: &Path, options: &WriteOptions<'_>) -> Result<Found, Error> {
+    let dir = StateDir::new(output_dir.join(&node.server.id));
+    match fs::symlink_metadata(dir.path()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Ok(metadata) if !metadata.is_dir() => return Ok(Found::Other(vec![dir.path().to_owned()])),
+        _ => {}
+    }
+    let names = dir.contents()?.unwrap_or_default();
+    if names.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    let planned = files(node, options)?;
+    let mut others = Vec::new();
+    for name in &names {
+        let path = dir.path().join(name);
+        let same = match name.as_str() {
+            LOG_FILE => holds(&path, &planned.log)?,
+            STABLE_FILE => holds(&path, &planned.stable)?,
+            _ => false,
+        };
+        if !same {
+            others.push(path);
         }
-        stable
     }
+    Ok(match (others.is_empty(), names.len()) {
+        (false, _) => Found::Other(others),
+        (true, 2) => Found::Same,
+        (true, _) => Found::Part,
+    })
 }
 
-impl NodePlan<'_> {
-    /// The stable keys as raft will read them.
-    pub fn stable_state(&self) -> StableState {
-        let mut state = StableState::default();
-        for (key, value) in &self.stable {
-            state.insert(key.as_bytes(), value).expect("a plan's terms have 8 bytes");
-        }
-        state
-    }
+fn find_cluster_file(planned: &ClusterFile, output_dir: &Path) -> Result<Found, Error> {
+    let path = output_dir.join(CLUSTER_FILE);
+    let read = open_file(&path).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(MAX_CLUSTER_FILE_LEN).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let bytes = match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(Found::Other(vec![path])),
+        other => other.map_err(|source| reading(&path, source))?,
+    };
+    let same = ClusterFile::decode(&bytes).is_ok_and(|found| found.is_same_state(planned));
+    Ok(if same { Found::Same } else { Found::Other(vec![path]) })
 }
 
-/// The configuration in which `server` is a nonvoter, and all else is the same.
-fn encode_without_vote(configuration: &Configuration, server: &Server) -> Vec<u8> {
-    let mut demoted = configuration.clone();
-    for member in demoted.servers.iter_mut().filter(|member| member.id == server.id) {
-        member.suffrage = Suffrage::Nonvoter;
+/// Whether the file at `path` has exactly these bytes. A store of a cluster that has run may be large: it isn't read.
+fn holds(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
+    let metadata = fs::symlink_metadata(path).map_err(|source| reading(path, source))?;
+    if !metadata.is_file() || metadata.len() != bytes.len() as u64 {
+        return Ok(false);
     }
-    let mut bytes = Vec::new();
-    codec::encode_configuration(&demoted, &mut bytes);
-    bytes
+    Ok(fs::read(path).map_err(|source| reading(path, source))? == bytes)
 }
 
-/// An entry as no leader appended it: with the zero time, as raft's BootstrapCluster does.
-fn log(index: u64, term: u64, kind: LogType, data: Option<Cow<'_, [u8]>>) -> Log<'_> {
-    let (index, term) = (Index(index), Term(term));
-    Log { index, term, kind, data, extensions: None, appended_at: AppendedAt::ZERO }
+/// What no server of the plan and no other part of the layout has for its name.
+fn foreign(plan: &Plan<'_>, output_dir: &Path) -> Result<Vec<String>, Error> {
+    let names = StateDir::new(output_dir).contents()?.unwrap_or_default();
+    let known = |name: &str| name.starts_with('.') || [CLUSTER_FILE, "lost+found"].contains(&name);
+    let ids: HashSet<&str> = plan.spec().configuration().servers.iter().map(|server| server.id.as_str()).collect();
+    Ok(names.into_iter().filter(|name| !known(name) && !ids.contains(name.as_str())).collect())
+}
+
+fn reading(path: &Path, source: io::Error) -> Error {
+    Error::State(dir::Error::Io { doing: "reading", path: path.to_owned(), source })
 }

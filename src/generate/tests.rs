@@ -6,8 +6,10 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::*;
-use crate::cluster::SpecText;
-use crate::state_dir;
+use crate::cluster::{ClusterSpec, Election, SpecText};
+use crate::plan::Role;
+use crate::raft::{Log, Suffrage, Term, codec};
+use crate::state::dir;
 
 const THREE: SpecText<'_> = SpecText {
     nodes: "sequencer-1.namespace.svc.cluster.local:50050,sequencer-2.namespace.svc.cluster.local:50050,\
@@ -28,7 +30,7 @@ const OPTIONS: WriteOptions<'_> =
     WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
 
 fn write_all(text: &SpecText<'_>, dir: &Path, options: &WriteOptions<'_>) -> Result<Outcome, Error> {
-    let (root, _) = state_dir::open_root(dir, None, Duration::ZERO)?;
+    let (root, _) = dir::open_root(dir, None, Duration::ZERO)?;
     write(&Plan::new(&spec(text)), root, options)
 }
 
@@ -149,7 +151,8 @@ fn every_page_size_makes_sound_stores() {
 #[test]
 fn cluster_json_is_documented_by_this_example() {
     let spec = spec(&SpecText { nodes: "a:1,b:2", server_ids: "a,b", nonvoters: "b", initial_leader: "a", ..THREE });
-    let file = ClusterFile::new(&Plan::new(&spec), 4096);
+    let plan = Plan::new(&spec);
+    let file = ClusterFile::new(plan.spec(), plan.final_term(), 4096);
     let text = String::from_utf8(file.encode()).unwrap().replace(env!("CARGO_PKG_VERSION"), "VERSION");
     insta::assert_snapshot!(text, @r#"
     {
@@ -178,7 +181,7 @@ fn cluster_json_is_documented_by_this_example() {
     assert_eq!(ClusterFile::decode(&file.encode()).unwrap(), file);
 }
 
-/// A generated cluster in a folder of its own.
+/// A generated cluster in a directory of its own.
 fn generated() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     write_all(&THREE, dir.path(), &OPTIONS).unwrap();
@@ -190,7 +193,7 @@ fn the_same_again_changes_nothing() {
     let dir = generated();
     let outcome = write_all(&THREE, dir.path(), &OPTIONS).unwrap();
     assert_eq!((outcome.nodes, outcome.cluster_file), (vec![Change::Unchanged; 3], Change::Unchanged));
-    let names = state_dir::StateDir::new(dir.path()).contents().unwrap().unwrap();
+    let names = dir::StateDir::new(dir.path()).contents().unwrap().unwrap();
     assert_eq!(names, ["cluster.json", "sequencer-1", "sequencer-2", "sequencer-3"]);
 }
 
@@ -214,7 +217,7 @@ fn missing_nodes_and_files_are_added() {
 }
 
 #[test]
-fn an_empty_folder_of_a_server_is_no_state() {
+fn an_empty_directory_of_a_server_is_no_state() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("sequencer-1")).unwrap();
     let outcome = write_all(&THREE, dir.path(), &OPTIONS).unwrap();
@@ -256,7 +259,7 @@ fn state_of_another_plan_is_refused_whole() {
 }
 
 #[test]
-fn only_writes_one_folder_of_the_plan_for_all() {
+fn only_writes_one_directory_of_the_plan_for_all() {
     let (all, one) = (generated(), tempfile::tempdir().unwrap());
     let outcome = write_all(&THREE, one.path(), &WriteOptions { only: Some("sequencer-2"), ..OPTIONS }).unwrap();
     assert_eq!(outcome.nodes, [Change::Skipped, Change::Written, Change::Skipped]);
@@ -277,7 +280,7 @@ fn a_running_node_is_not_replaced() {
     let before = fs::read(dir.path().join("sequencer-1/raft-log.db")).unwrap();
     let forced = WriteOptions { force: true, ..OPTIONS };
     let error = write_all(&text, dir.path(), &forced).unwrap_err();
-    assert!(matches!(error, Error::State(state_dir::Error::Locked { .. })));
+    assert!(matches!(error, Error::State(dir::Error::Locked { .. })));
     assert_eq!(fs::read(dir.path().join("sequencer-1/raft-log.db")).unwrap(), before);
     drop(stable);
     write_all(&text, dir.path(), &forced).unwrap();

@@ -134,8 +134,8 @@ mod tests {
         let text = std::fs::read_to_string(vector("v3.block.json")).unwrap();
         let changed = text.replace("\"gasUsed\": \"0xb741\"", "\"gasUsed\": \"0xb742\"");
         assert_ne!(text, changed);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("block.json");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("block.json");
         std::fs::write(&path, changed).unwrap();
         let error = load(&Source::File(path.clone()), true).unwrap_err();
         assert!(matches!(error, Error::Envelope(EnvelopeError::Hash { number: 100, .. })), "{error}");

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::{backup, bolt, durable, inspect, state_dir};
+use crate::state::{self, dir};
+use crate::{backup, bolt, durable};
 
 /// Why nothing was restored. All leave the state as it was, but for [`durable::Error::Unfinished`].
 #[derive(Debug, thiserror::Error)]
@@ -13,10 +14,10 @@ pub enum Error {
     Backup(#[from] backup::Error),
     /// What is there can't be read.
     #[error(transparent)]
-    Read(#[from] inspect::Error),
-    /// The folder can't be used.
+    Read(#[from] state::Error),
+    /// The directory can't be used.
     #[error(transparent)]
-    State(#[from] state_dir::Error),
+    State(#[from] dir::Error),
     /// The files can't be put in place.
     #[error(transparent)]
     Durable(#[from] durable::Error),
@@ -46,14 +47,14 @@ pub enum Error {
         /// Those that are.
         known: Vec<String>,
     },
-    /// The backup of several servers can't go to the folder of one.
-    #[error("{} is the folder of one server, and the backup has several", path.display())]
-    OneFolder {
-        /// The folder.
+    /// The backup of several servers can't go to the directory of one.
+    #[error("{} is the directory of one server, and the backup has several", path.display())]
+    OneDirectory {
+        /// The directory.
         path: PathBuf,
     },
     /// The backup would be moved away by its own restore.
-    #[error("{} is inside a folder that would be replaced", backup.display())]
+    #[error("{} is inside a directory that would be replaced", backup.display())]
     Inside {
         /// The backup.
         backup: PathBuf,
@@ -85,8 +86,8 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Backup(error) => error.hint(),
-            Error::Durable(error) | Error::State(state_dir::Error::Durable(error)) => error.hint(),
-            Error::OneFolder { .. } => Some("--node restores one of them"),
+            Error::Durable(error) | Error::State(dir::Error::Durable(error)) => error.hint(),
+            Error::OneDirectory { .. } => Some("--node restores one of them"),
             Error::Inside { .. } => Some("move the backup elsewhere first"),
             Error::RenameAlone { .. } => Some("restore all nodes of the cluster together"),
             _ => None,
@@ -97,10 +98,10 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         match self {
             Error::Backup(error) => error.is_refusal(),
-            Error::State(state_dir::Error::Locked { .. })
+            Error::State(dir::Error::Locked { .. })
             | Error::Durable(durable::Error::Locked { .. })
-            | Error::State(state_dir::Error::Durable(durable::Error::Locked { .. }))
-            | Error::OneFolder { .. }
+            | Error::State(dir::Error::Durable(durable::Error::Locked { .. }))
+            | Error::OneDirectory { .. }
             | Error::Inside { .. }
             | Error::RenameAlone { .. }
             | Error::BadNames { .. } => true,

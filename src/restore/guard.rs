@@ -1,9 +1,9 @@
 //! What would make a restore worse than no restore. Each is a finding that can be allowed, one by one.
 
 use crate::backup::NodeInfo;
-use crate::inspect::Node;
 use crate::raft::Suffrage;
 use crate::report::{Finding, Severity};
+use crate::state::Node;
 
 /// All guards: `--allow` takes these.
 pub const GUARDS: [&str; 9] = [
@@ -20,7 +20,7 @@ pub const GUARDS: [&str; 9] = [
 
 const TWICE: &str = "in a term that it has forgotten it could vote a second time, and elect a second leader in it";
 const LOST: &str = "it may have confirmed these entries: with another node that lacks them it is a quorum that elects a leader without them, and their blocks are lost";
-const ALL: &str = "restore all nodes of the cluster together from one backup, and allow this only when no node keeps newer state; to bring back one node, remove it from the cluster and add it again with an empty folder";
+const ALL: &str = "restore all nodes of the cluster together from one backup, and allow this only when no node keeps newer state; to bring back one node, remove it from the cluster and add it again with an empty directory";
 
 fn guard(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Error, message).hint(ALL)
@@ -103,19 +103,19 @@ pub(super) fn alone(missing: &[String], names: &[&str]) -> Finding {
     guard("GUARD-005", message)
 }
 
-/// op-conductor looks for the folder by the server's id.
+/// op-conductor looks for the directory by the server's id.
 pub(super) fn names(name: &str, id: &str, node: Option<&Node>) -> Option<Finding> {
     let latest = node.and_then(Node::latest_configuration);
     let message = if name != id {
-        format!("the folder would be {name:?}, but the server is {id:?}")
+        format!("the directory would be {name:?}, but the server is {id:?}")
     } else if latest.as_ref().is_some_and(|at| at.configuration.server(name).is_none()) {
         format!("no member of the cluster has the id {name:?}")
     } else {
         return None;
     };
     let message =
-        message + ": op-conductor takes the folder that --raft.server.id names, and is no member under another id";
-    let hint = "name a --state-dir that ends in the server's id, or the folder above";
+        message + ": op-conductor takes the directory that --raft.server.id names, and is no member under another id";
+    let hint = "name a --state-dir that ends in the server's id, or the directory above";
     Some(Finding::new("GUARD-006", Severity::Error, message).in_node(name).hint(hint))
 }
 
@@ -141,7 +141,7 @@ pub(super) fn gap(findings: &[Finding]) -> Vec<Finding> {
     found.map(guard).collect()
 }
 
-/// Voters of the configurations that have no folder among `names`.
+/// Voters of the configurations that have no directory among `names`.
 pub(super) fn missing_voters<'a>(nodes: impl Iterator<Item = &'a Node>, names: &[&str]) -> Vec<String> {
     let latest = nodes.filter_map(Node::latest_configuration).max_by_key(|at| at.index);
     let servers = latest.into_iter().flat_map(|at| at.configuration.servers);

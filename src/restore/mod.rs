@@ -1,8 +1,8 @@
-//! Putting a backup in the place of servers' folders: all of them or none, and never worse than before.
+//! Putting a backup in the place of servers' directories: all of them or none, and never worse than before.
 //!
-//! 1. [`prepare`] stages the backup inside the state folder, hashes it in the same pass, and verifies what it staged.
+//! 1. [`prepare`] stages the backup inside the state directory, hashes it in the same pass, and verifies what it staged.
 //! 2. The [`Plan`] says what would change, and which guards speak against it.
-//! 3. [`Prepared::commit`] swaps the folders in, by the journal of [`durable`]. Dropped instead, nothing has changed.
+//! 3. [`Prepared::commit`] swaps the directories in, by the journal of [`durable`]. Dropped instead, nothing has changed.
 
 mod error;
 mod guard;
@@ -23,13 +23,13 @@ pub use rename::Rename;
 
 use crate::backup::check::{compare, compare_nodes};
 use crate::backup::{Backup, ConfigurationInfo, FileEntry, NodeInfo, free_space};
+use crate::cluster::CLUSTER_FILE;
 use crate::durable::{self, Owner, Recovery, Staging, Syncer};
-use crate::generate::CLUSTER_FILE;
-use crate::inspect::{Depth, Node, has_state, state_folders};
-use crate::progress::Progress;
 use crate::raft::Configuration;
+use crate::report::Progress;
 use crate::report::{Finding, Severity};
-use crate::state_dir::{self, DIR_MODE, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir, StateLock};
+use crate::state::dir::{self, DIR_MODE, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir, StateLock};
+use crate::state::{Depth, Node, has_state, state_directories};
 use crate::verify::{Report, verify_to};
 
 /// What to restore, and how.
@@ -37,7 +37,7 @@ use crate::verify::{Report, verify_to};
 pub struct Options<'a> {
     /// The backup.
     pub backup: &'a Path,
-    /// A server's folder, or the folder that holds them.
+    /// A server's directory, or the directory that holds them.
     pub state_dir: &'a Path,
     /// The only server to restore.
     pub node: Option<&'a str>,
@@ -45,7 +45,7 @@ pub struct Options<'a> {
     pub owner: Option<Owner>,
     /// Guards that don't count.
     pub allow: &'a [String],
-    /// Folders of other servers of the cluster.
+    /// Directories of other servers of the cluster.
     pub peer_states: &'a [PathBuf],
     /// Other names.
     pub rename: &'a Rename,
@@ -58,7 +58,7 @@ pub struct Options<'a> {
 pub struct Plan {
     /// The backup.
     pub backup: PathBuf,
-    /// The folder whose entries are replaced.
+    /// The directory whose entries are replaced.
     pub root: PathBuf,
     /// The servers.
     pub nodes: Vec<NodeChange>,
@@ -75,8 +75,8 @@ pub struct Plan {
 pub struct NodeChange {
     /// Its id in the backup.
     pub id: String,
-    /// Its folder.
-    pub folder: PathBuf,
+    /// Its directory.
+    pub directory: PathBuf,
     /// What is there; none when nothing is.
     pub now: Option<NodeInfo>,
     /// Why what is there can't be read.
@@ -134,11 +134,11 @@ pub fn prepare(options: &Options<'_>, progress: &dyn Progress) -> Result<Prepare
         findings: Vec::new(),
         refused_by: Vec::new(),
     };
-    let (root, recovery) = state_dir::open_root(&place.root, options.owner, options.lock_timeout)?;
-    let dirs: Vec<StateDir> = place.nodes.iter().map(|(_, name)| StateDir::new(place.folder(name))).collect();
-    let lock = match state_dir::lock(&dirs, options.lock_timeout) {
+    let (root, recovery) = dir::open_root(&place.root, options.owner, options.lock_timeout)?;
+    let dirs: Vec<StateDir> = place.nodes.iter().map(|(_, name)| StateDir::new(place.directory(name))).collect();
+    let lock = match dir::lock(&dirs, options.lock_timeout) {
         Ok(lock) => Some(lock),
-        Err(state_dir::Error::Locked { path, .. }) => {
+        Err(dir::Error::Locked { path, .. }) => {
             plan.findings.push(guard::locked(&path));
             None
         }
@@ -196,8 +196,8 @@ fn chosen(backup: &Backup, options: &Options<'_>) -> Result<Vec<(String, String)
 /// A backup that lies in what is replaced would be gone from where it was named.
 fn refuse_inside(backup: &Path, place: &Place) -> Result<(), Error> {
     let Ok(real) = backup.canonicalize() else { return Ok(()) };
-    let is_inside = |folder: PathBuf| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder));
-    match !place.inside && place.nodes.iter().any(|(_, name)| is_inside(place.folder(name))) {
+    let is_inside = |directory: PathBuf| directory.canonicalize().is_ok_and(|directory| real.starts_with(directory));
+    match !place.inside && place.nodes.iter().any(|(_, name)| is_inside(place.directory(name))) {
         true => Err(Error::Inside { backup: backup.to_owned() }),
         false => Ok(()),
     }
@@ -211,13 +211,13 @@ fn stage(
     whole: bool,
     progress: &dyn Progress,
 ) -> Result<(Staging, Vec<Finding>), Error> {
-    for folder in &backup.manifest().folders {
-        if let Some(path) = place.path(&folder.path) {
+    for directory in &backup.manifest().directories {
+        if let Some(path) = place.path(&directory.path) {
             // With its own mode we could perhaps not write to it.
             staging.create_dir(path, 0o700)?;
         }
     }
-    if place.inside && !backup.manifest().folders.iter().any(|it| it.path.ends_with(SNAPSHOTS_DIR)) {
+    if place.inside && !backup.manifest().directories.iter().any(|it| it.path.ends_with(SNAPSHOTS_DIR)) {
         // The snapshots that are there belong to another log.
         staging.create_dir(SNAPSHOTS_DIR, DIR_MODE)?;
     }
@@ -289,7 +289,7 @@ fn content(
             node.clone_from(name);
         }
     }
-    // A guard says it with the folder's own name, and one server of several isn't missed here.
+    // A guard says it with the directory's own name, and one server of several isn't missed here.
     report.findings.retain(|finding| !["NODE-002", "CLUSTER-004"].contains(&finding.id));
     if options.rename.is_empty() && !damaged && !backup.by_ancestor() {
         let mut manifest = backup.manifest().clone();
@@ -313,11 +313,11 @@ fn finish(mut staging: Staging, backup: &Backup, place: &Place, whole: bool) -> 
             staging.give(path, file.mode, owner(file.uid, file.gid))?;
         }
     }
-    let mut folders: Vec<_> = backup.manifest().folders.iter().collect();
-    folders.sort_by_key(|folder| std::cmp::Reverse(folder.path.len()));
-    for folder in folders {
-        if let Some(path) = place.path(&folder.path) {
-            staging.give(path, folder.mode, owner(folder.uid, folder.gid))?;
+    let mut directories: Vec<_> = backup.manifest().directories.iter().collect();
+    directories.sort_by_key(|directory| std::cmp::Reverse(directory.path.len()));
+    for directory in directories {
+        if let Some(path) = place.path(&directory.path) {
+            staging.give(path, directory.mode, owner(directory.uid, directory.gid))?;
         }
     }
     Ok(staging)
@@ -338,9 +338,9 @@ fn compare_with_now(
     for (id, name) in &place.nodes {
         let staged = report.nodes.iter().find(|node| node.id == *name);
         let after = staged.map(NodeInfo::from);
-        let folder = place.folder(name);
-        let now = match has_state(&folder)? {
-            true => Some(Node::read(&folder, Depth::Content, &mut |_| {})),
+        let directory = place.directory(name);
+        let now = match has_state(&directory)? {
+            true => Some(Node::read(&directory, Depth::Content, &mut |_| {})),
             false => None,
         };
         let (now, now_unreadable) = match now {
@@ -356,7 +356,7 @@ fn compare_with_now(
             plan.findings.extend(guards.chain(peers.iter().flat_map(|peer| guard::against_peer(name, peer, after))));
         }
         plan.findings.extend(guard::names(name, &options.rename.id(id), staged));
-        plan.nodes.push(NodeChange { id: id.clone(), folder, now, now_unreadable, after });
+        plan.nodes.push(NodeChange { id: id.clone(), directory, now, now_unreadable, after });
     }
     let ids: Vec<String> = place.nodes.iter().map(|(id, _)| options.rename.id(id)).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -370,18 +370,18 @@ fn compare_with_now(
 
 /// Other servers of the cluster, as far as the user named them or they lie beside.
 fn peers(place: &Place, names: &[&str], options: &Options<'_>) -> Result<Vec<Node>, Error> {
-    let mut folders = Vec::new();
-    for folder in options.peer_states {
-        folders.extend(state_folders(folder)?);
+    let mut directories = Vec::new();
+    for directory in options.peer_states {
+        directories.extend(state_directories(directory)?);
     }
     if place.is_state_dir
-        && let Ok(beside) = state_folders(&place.root)
+        && let Ok(beside) = state_directories(&place.root)
     {
         let is_other =
-            |folder: &PathBuf| folder.file_name().is_none_or(|name| !names.iter().any(|known| name == *known));
-        folders.extend(beside.into_iter().filter(is_other));
+            |directory: &PathBuf| directory.file_name().is_none_or(|name| !names.iter().any(|known| name == *known));
+        directories.extend(beside.into_iter().filter(is_other));
     }
-    folders.iter().map(|folder| Ok(Node::read(folder, Depth::Content, &mut |_| {})?)).collect()
+    directories.iter().map(|directory| Ok(Node::read(directory, Depth::Content, &mut |_| {})?)).collect()
 }
 
 /// Each file that would be written, and each of raft's that would be gone.
@@ -395,9 +395,9 @@ fn files(backup: &Backup, place: &Place, whole: bool) -> Vec<FileChange> {
         }
     }
     for (_, name) in &place.nodes {
-        let folder = place.folder(name);
-        let mut there = vec![folder.join(LOG_FILE), folder.join(STABLE_FILE)];
-        for snapshot in std::fs::read_dir(folder.join(SNAPSHOTS_DIR)).into_iter().flatten().flatten() {
+        let directory = place.directory(name);
+        let mut there = vec![directory.join(LOG_FILE), directory.join(STABLE_FILE)];
+        for snapshot in std::fs::read_dir(directory.join(SNAPSHOTS_DIR)).into_iter().flatten().flatten() {
             let inside = std::fs::read_dir(snapshot.path()).into_iter().flatten().flatten();
             there.extend(inside.map(|entry| entry.path()));
         }

@@ -7,19 +7,19 @@ use rustix::fs::{Access, access};
 
 use super::Error;
 use crate::backup::{Layout, Manifest};
-use crate::generate::CLUSTER_FILE;
-use crate::inspect::{self, has_state, state_folders};
+use crate::cluster::CLUSTER_FILE;
+use crate::state::{self, has_state, state_directories};
 
 /// Where the servers of one call go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The folder whose entries are replaced.
+    /// The directory whose entries are replaced.
     pub(super) root: PathBuf,
-    /// The entries are not servers' folders, but the files of the only server.
+    /// The entries are not servers' directories, but the files of the only server.
     pub(super) inside: bool,
     /// Whether `root` is what the user named, and so holds the cluster.
     pub(super) is_state_dir: bool,
-    /// For each server its id in the backup, and the name of its folder.
+    /// For each server its id in the backup, and the name of its directory.
     pub(super) nodes: Vec<(String, String)>,
 }
 
@@ -30,19 +30,19 @@ impl Place {
         let has_state = has_state(state_dir)?;
         let [(old_id, new_id)] = ids else {
             if has_state {
-                return Err(Error::OneFolder { path: state_dir.to_owned() });
+                return Err(Error::OneDirectory { path: state_dir.to_owned() });
             }
             return Ok(Place::above(state_dir, ids));
         };
         let absolute = std::path::absolute(state_dir).map_err(looking)?;
         let is_named = absolute.file_name().is_some_and(|name| name == new_id.as_str());
-        let holds_nodes = match state_folders(state_dir) {
+        let holds_nodes = match state_directories(state_dir) {
             Ok(_) => true,
-            Err(inspect::Error::NoState { .. }) => state_dir.join(CLUSTER_FILE).exists(),
+            Err(state::Error::NoState { .. }) => state_dir.join(CLUSTER_FILE).exists(),
             Err(_) if !state_dir.exists() => false,
             Err(error) => return Err(error.into()),
         };
-        // The state folder is what it was at the backup, if it isn't plain what it is now.
+        // The state directory is what it was at the backup, if it isn't plain what it is now.
         if !has_state && (holds_nodes || !(is_named || manifest.layout == Layout::Node)) {
             return Ok(Place::above(state_dir, ids));
         }
@@ -60,8 +60,8 @@ impl Place {
         Place { root: state_dir.to_owned(), inside: false, is_state_dir: true, nodes: ids.to_vec() }
     }
 
-    /// The folder of the server `name`.
-    pub(super) fn folder(&self, name: &str) -> PathBuf {
+    /// The directory of the server `name`.
+    pub(super) fn directory(&self, name: &str) -> PathBuf {
         if self.inside { self.root.clone() } else { self.root.join(name) }
     }
 
@@ -78,8 +78,8 @@ impl Place {
     }
 }
 
-/// Whether a folder can be renamed: a mount point can't, nor one in a folder that we may not write to.
-fn can_be_replaced(folder: &Path, above: &Path) -> bool {
+/// Whether a directory can be renamed: a mount point can't, nor one in a directory that we may not write to.
+fn can_be_replaced(directory: &Path, above: &Path) -> bool {
     let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
-    device(folder) == device(above) && access(above, Access::WRITE_OK).is_ok()
+    device(directory) == device(above) && access(above, Access::WRITE_OK).is_ok()
 }

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use super::Error;
 use crate::bolt::{self, Db, Reader};
-use crate::generate::{CLUSTER_FILE, ClusterFile};
-use crate::open::open_file;
+use crate::cluster::{CLUSTER_FILE, ClusterFile};
+use crate::durable::open_file;
 use crate::raft::codec::{decode_configuration, decode_log, encode_configuration, encode_log, encode_peers};
-use crate::raft::snapshot_store::{META_FILE, encode_meta, list};
 use crate::raft::{CONF_BUCKET, Configuration, LAST_VOTE_CAND, LOGS_BUCKET, Log, LogType, Server};
-use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::raft::{META_FILE, encode_meta};
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::snapshots::list;
 
 /// Old and new names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,11 +67,11 @@ impl Rename {
         configurations.iter().try_for_each(|configuration| self.configuration(configuration).map(drop))
     }
 
-    /// Changes the names in a staged server's folder.
-    pub(super) fn node(&self, folder: &Path) -> Result<(), Error> {
-        self.log(&folder.join(LOG_FILE))?;
-        self.vote(&folder.join(STABLE_FILE))?;
-        self.snapshots(&folder.join(SNAPSHOTS_DIR))
+    /// Changes the names in a staged server's directory.
+    pub(super) fn node(&self, directory: &Path) -> Result<(), Error> {
+        self.log(&directory.join(LOG_FILE))?;
+        self.vote(&directory.join(STABLE_FILE))?;
+        self.snapshots(&directory.join(SNAPSHOTS_DIR))
     }
 
     /// Changes the names in a staged cluster.json.
@@ -130,13 +131,14 @@ impl Rename {
         put(path, CONF_BUCKET, pair.as_slice())
     }
 
-    fn snapshots(&self, folder: &Path) -> Result<(), Error> {
-        let listed = list(folder).map_err(|source| Error::Io { doing: "reading", path: folder.to_owned(), source })?;
+    fn snapshots(&self, directory: &Path) -> Result<(), Error> {
+        let listed =
+            list(directory).map_err(|source| Error::Io { doing: "reading", path: directory.to_owned(), source })?;
         for mut meta in listed.listed {
             meta.configuration = self.configuration(&meta.configuration)?;
             meta.peers.clear();
             encode_peers(&meta.configuration, &mut meta.peers);
-            let path = folder.join(&meta.folder).join(META_FILE);
+            let path = directory.join(&meta.directory).join(META_FILE);
             let fail = |source| Error::Io { doing: "changing names in", path: path.clone(), source };
             fs::write(&path, encode_meta(&meta)).map_err(fail)?;
         }

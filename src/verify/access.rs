@@ -5,25 +5,25 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::report::{Finding, Severity};
-use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 
-/// Reading and writing a file; a folder must be entered too.
+/// Reading and writing a file; a directory must be entered too.
 const FILE: u32 = 0o6;
-const FOLDER: u32 = 0o7;
+const DIRECTORY: u32 = 0o7;
 
-/// Judges the server's folder `path` by who owns it: op-conductor runs as that user, or the folder is not its own.
+/// Judges the server's directory `path` by who owns it: op-conductor runs as that user, or the directory is not its own.
 pub(super) fn check(path: &Path) -> Vec<Finding> {
-    let Ok(folder) = path.metadata() else { return Vec::new() };
+    let Ok(directory) = path.metadata() else { return Vec::new() };
     let node = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut found = Vec::new();
-    for (name, needed) in [("", FOLDER), (LOG_FILE, FILE), (STABLE_FILE, FILE), (SNAPSHOTS_DIR, FOLDER)] {
+    for (name, needed) in [("", DIRECTORY), (LOG_FILE, FILE), (STABLE_FILE, FILE), (SNAPSHOTS_DIR, DIRECTORY)] {
         // What is missing is told elsewhere.
         let Ok(metadata) = path.join(name).metadata() else { continue };
-        if let Some(message) = closed(&metadata, &folder, needed) {
+        if let Some(message) = closed(&metadata, &directory, needed) {
             let hint = format!(
                 "chown -R {}:{} and chmod u+rwX, or the owner that op-conductor runs as",
-                folder.uid(),
-                folder.gid()
+                directory.uid(),
+                directory.gid()
             );
             let finding = Finding::new("NODE-007", Severity::Warning, message).in_node(&node).hint(hint);
             found.push(if name.is_empty() { finding } else { finding.in_file(name) });
@@ -32,26 +32,26 @@ pub(super) fn check(path: &Path) -> Vec<Finding> {
     found
 }
 
-/// Why the folder's owner can't use what has this metadata.
-fn closed(metadata: &Metadata, folder: &Metadata, needed: u32) -> Option<String> {
+/// Why the directory's owner can't use what has this metadata.
+fn closed(metadata: &Metadata, directory: &Metadata, needed: u32) -> Option<String> {
     let (mode, uid, gid) = (metadata.mode() & 0o777, metadata.uid(), metadata.gid());
-    let allowed = if uid == folder.uid() {
+    let allowed = if uid == directory.uid() {
         mode >> 6
-    } else if gid == folder.gid() {
+    } else if gid == directory.gid() {
         mode >> 3
     } else {
         mode
     };
-    let is_roots = folder.uid() == 0;
+    let is_roots = directory.uid() == 0;
     // root may do all, and what root is given by another isn't worth a word.
     if allowed & needed == needed || is_roots {
         return None;
     }
-    let owner = if uid == folder.uid() { "its owner".to_owned() } else { format!("{uid}:{gid}") };
+    let owner = if uid == directory.uid() { "its owner".to_owned() } else { format!("{uid}:{gid}") };
     Some(format!(
-        "mode {mode:04o} of {owner}: a node that runs as the folder's owner, {}:{}, can't open it for writing",
-        folder.uid(),
-        folder.gid()
+        "mode {mode:04o} of {owner}: a node that runs as the directory's owner, {}:{}, can't open it for writing",
+        directory.uid(),
+        directory.gid()
     ))
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_the_folders_owner_cannot_write_is_told() {
+    fn a_file_that_the_directories_owner_cannot_write_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join(LOG_FILE);
         File::create(&log).unwrap();
@@ -73,7 +73,7 @@ mod tests {
             assert_eq!(messages(), [""; 0], "root opens all");
             chown(dir.path(), Some(1000), Some(1000)).unwrap();
             let expected =
-                "mode 0644 of 0:0: a node that runs as the folder's owner, 1000:1000, can't open it for writing";
+                "mode 0644 of 0:0: a node that runs as the directory's owner, 1000:1000, can't open it for writing";
             assert_eq!(messages(), [expected]);
             chown(&log, Some(1000), Some(1000)).unwrap();
         }

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::cluster::{AddressError, check_address};
-use crate::inspect::Node;
 use crate::raft::{Configuration, Server, Suffrage};
 use crate::report::{Finding, Severity};
+use crate::state::Node;
 
 /// The members that a file names; of several networks, each one's.
 #[derive(Debug, Clone, PartialEq, Eq)]

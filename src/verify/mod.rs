@@ -1,4 +1,4 @@
-//! One folder, or all of a cluster: does it hold together?
+//! One directory, or all of a cluster: does it hold together?
 
 mod access;
 mod members;
@@ -12,21 +12,21 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cluster::Election;
+use crate::cluster::{CLUSTER_FILE, ClusterFile};
 use crate::durable;
-use crate::generate::{CLUSTER_FILE, ClusterFile};
-use crate::inspect::{Depth, Error, Node, stable_state, state_folders};
-use crate::open::open_file;
+use crate::durable::open_file;
 use crate::payload::Release;
-use crate::progress::Progress;
 use crate::raft::{Configuration, Log};
+use crate::report::Progress;
 use crate::report::{Finding, Severity};
-use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::{Depth, Error, Node, stable_state, state_directories};
 
 pub use members::{Error as MembersError, Expected};
 
 /// Entries of so many indexes are compared at a time: this bounds the memory.
 const WINDOW: u64 = 1 << 16;
-/// So many members without a folder are named, each in a finding; more are counted.
+/// So many members without a directory are named, each in a finding; more are counted.
 const MOST_ABSENT: usize = 100;
 /// A description of more bytes isn't read: one of 10,000 servers is shorter.
 const MAX_DESCRIPTION_LEN: u64 = 4 << 20;
@@ -34,7 +34,7 @@ const MAX_DESCRIPTION_LEN: u64 = 4 << 20;
 /// What was looked at, and what was found.
 #[derive(Debug)]
 pub struct Report {
-    /// The servers' folders, by name.
+    /// The servers' directories, by name.
     pub nodes: Vec<Node>,
     /// All findings, worst first.
     pub findings: Vec<Finding>,
@@ -67,7 +67,7 @@ impl Report {
     }
 }
 
-/// Verifies the server's folder `path`, or all servers' folders in it; with a release, whether that could live on it.
+/// Verifies the server's directory `path`, or all servers' directories in it; with a release, whether that could live on it.
 pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) -> Result<Report, Error> {
     verify_to(path, Depth::Structure, release, progress)
 }
@@ -82,19 +82,19 @@ pub fn verify_to(
     let mut contents = Contents::default();
     let mut nodes: Vec<Node> = Vec::new();
     let mut findings = Vec::new();
-    let folders = match state_folders(path) {
+    let directories = match state_directories(path) {
         // A first call may have been interrupted before anything was in its place.
         Err(Error::NoState { .. }) if has_interrupted(path) => Vec::new(),
-        folders => folders?,
+        directories => directories?,
     };
-    for folder in &folders {
-        progress.expect(folder.join(LOG_FILE).metadata().map_or(0, |metadata| metadata.len()));
+    for directory in &directories {
+        progress.expect(directory.join(LOG_FILE).metadata().map_or(0, |metadata| metadata.len()));
     }
-    let compares = folders.len() > 1;
-    for folder in &folders {
+    let compares = directories.len() > 1;
+    for directory in &directories {
         let node = nodes.len();
         contents.begin(node, 0);
-        let read = Node::read(folder, depth, &mut |log| match log {
+        let read = Node::read(directory, depth, &mut |log| match log {
             Some(log) => {
                 progress.advance(log.data.as_ref().map_or(0, |data| data.len() as u64));
                 if compares {
@@ -104,7 +104,7 @@ pub fn verify_to(
             None => contents.begin(node, 0),
         });
         nodes.push(read?);
-        findings.extend(access::check(folder));
+        findings.extend(access::check(directory));
     }
     findings.extend(nodes.iter().flat_map(|node| node.findings.iter().cloned()));
     let mut winners = None;
@@ -121,7 +121,7 @@ pub fn verify_to(
     ahead.into_iter().for_each(|node| even_voters(node, &mut findings));
     check_heads(&nodes, release, &mut findings);
     interrupted(path, &mut findings);
-    let single = (folders == [path]).then(|| std::path::absolute(path).ok()).flatten();
+    let single = (directories == [path]).then(|| std::path::absolute(path).ok()).flatten();
     let above = single.as_deref().and_then(Path::parent);
     if let Some(above) = above.filter(|above| has_interrupted(above)) {
         interrupted(above, &mut findings);
@@ -227,7 +227,7 @@ fn compare_entries(nodes: &[Node], mut contents: Contents, findings: &mut Vec<Fi
             "the entry of term {term}, or the term of the one before it, differs from that of {first}: raft compares only index and term here and would never notice"
         );
         findings.push(Finding::new("CLUSTER-001", Severity::Error, message).in_node(second).at_index(index).hint(
-            "the folders are not of one cluster, or one was edited alone: generate or restore all nodes together",
+            "the directories are not of one cluster, or one was edited alone: generate or restore all nodes together",
         ));
     }
     Ok(())
@@ -262,7 +262,7 @@ fn compare_nodes(nodes: &[Node], findings: &mut Vec<Finding>) {
             findings.push(
                 Finding::new("CLUSTER-003", Severity::Error, message)
                     .in_node(&node.id)
-                    .hint("remove the node from the cluster and add it again with an empty folder; only a node that was down ever since the generation may be started as it is"),
+                    .hint("remove the node from the cluster and add it again with an empty directory; only a node that was down ever since the generation may be started as it is"),
             );
         }
     }
@@ -274,11 +274,11 @@ fn compare_nodes(nodes: &[Node], findings: &mut Vec<Finding>) {
     let servers = members.iter().flat_map(|at| &at.configuration.servers);
     let absent: Vec<&str> = servers.map(|server| server.id.as_str()).filter(|id| !ids.contains(id)).collect();
     for id in absent.iter().take(MOST_ABSENT) {
-        let message = "a member of the configuration has no folder here: it was not looked at";
+        let message = "a member of the configuration has no directory here: it was not looked at";
         findings.push(Finding::new("CLUSTER-004", Severity::Note, message).in_node(id));
     }
     if let Some(more @ 1..) = absent.len().checked_sub(MOST_ABSENT) {
-        let message = format!("{more} more members have no folder here: they were not looked at");
+        let message = format!("{more} more members have no directory here: they were not looked at");
         findings.push(Finding::new("CLUSTER-004", Severity::Note, message));
     }
 }
@@ -303,7 +303,7 @@ fn forgotten_candidacies(nodes: &[Node], findings: &mut Vec<Finding>) {
                 Finding::new("CLUSTER-010", Severity::Error, message)
                     .in_node(&node.id)
                     .in_file(STABLE_FILE)
-                    .hint("remove the node from the cluster and add it again with an empty folder, or restore all nodes from one backup"),
+                    .hint("remove the node from the cluster and add it again with an empty directory, or restore all nodes from one backup"),
             );
         }
     }
@@ -336,7 +336,7 @@ fn two_states(nodes: &[Node], findings: &mut Vec<Finding>) {
                 findings.push(
                     Finding::new("CLUSTER-012", Severity::Error, message)
                         .in_node(&node.id)
-                        .in_file(&format!("{SNAPSHOTS_DIR}/{}", meta.folder))
+                        .in_file(&format!("{SNAPSHOTS_DIR}/{}", meta.directory))
                         .hint("find out by the chain which block is right (snapshot show); add the other node again"),
                 );
             }
@@ -363,7 +363,7 @@ fn next_leaders(nodes: &[Node], findings: &mut Vec<Finding>) -> Vec<String> {
         }
         let (index, term): (crate::raft::Index, crate::raft::Term) = *last;
         let grants = own.voters().filter(|voter| {
-            // A voter without a folder here is counted as if it would grant: it was not looked at.
+            // A voter without a directory here is counted as if it would grant: it was not looked at.
             by_id.get(voter.id.as_str()).is_none_or(|at| {
                 let (.., (their_index, their_term)) = &states[*at];
                 knows(*at, &candidate.id) && (term, index) >= (*their_term, *their_index)
@@ -459,9 +459,9 @@ fn check_heads(nodes: &[Node], release: Option<Release>, findings: &mut Vec<Find
     }
 }
 
-/// `cluster.json` of the folder, or beside a single server's folder.
+/// `cluster.json` of the directory, or beside a single server's directory.
 fn description(path: &Path, above: Option<&Path>) -> Result<Option<(String, String)>, Error> {
-    for file in [Some(path), above].into_iter().flatten().map(|folder| folder.join(CLUSTER_FILE)) {
+    for file in [Some(path), above].into_iter().flatten().map(|directory| directory.join(CLUSTER_FILE)) {
         match open_file(&file) {
             Ok(open) => {
                 let mut text = String::new();

@@ -38,9 +38,9 @@ pub(crate) fn cluster(dir: &Path) -> PathBuf {
 
 /// Gives a node a snapshot as raft writes it, of the head.
 pub(crate) fn snapshot(node: &Path, index: u64, term: u64) {
-    let folder = node.join(format!("snapshots/{term}-{index}-1"));
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("state.bin"), V3).unwrap();
+    let directory = node.join(format!("snapshots/{term}-{index}-1"));
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("state.bin"), V3).unwrap();
     let crc = BASE64_STANDARD.encode(Crc::<u64>::new(&CRC_64_XZ).checksum(V3).to_be_bytes());
     let server = |id: &str| format!(r#"{{"Suffrage":0,"ID":"{id}","Address":"{id}.example:50050"}}"#);
     let servers = ["a", "b", "c"].map(server).join(",");
@@ -55,13 +55,13 @@ pub(crate) fn snapshot(node: &Path, index: u64, term: u64) {
         r#"{{"Version":1,"ID":"{term}-{index}-1","Index":{index},"Term":{term},"Peers":"{peers}","Configuration":{{"Servers":[{servers}]}},"ConfigurationIndex":1,"Size":{},"CRC":"{crc}"}}"#,
         V3.len()
     );
-    fs::write(folder.join("meta.json"), meta + "\n").unwrap();
+    fs::write(directory.join("meta.json"), meta + "\n").unwrap();
 }
 
-/// Paths below a folder, and the bytes of each file; folders end in a slash.
+/// Paths below a directory, and the bytes of each file; directories end in a slash.
 pub(crate) fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
-    fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
-        for entry in fs::read_dir(folder).unwrap() {
+    fn walk(root: &Path, directory: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             if path.is_dir() {

@@ -14,8 +14,9 @@ use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use futures_util::{StreamExt, stream};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecText};
 use op_conductor_init::gate::{self, Options, Outcome as Seen, SAMPLE_HEAD, StageError, Staged, Target, TargetReport};
-use op_conductor_init::generate::{self, Plan, WriteOptions};
-use op_conductor_init::state_dir;
+use op_conductor_init::generate::{self, WriteOptions};
+use op_conductor_init::plan::Plan;
+use op_conductor_init::state::dir;
 use quick_junit::Report;
 use serde_json::json;
 use tempfile::{NamedTempFile, TempDir};
@@ -64,7 +65,7 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Gate {
-    /// Folder with a folder for each server, such as generate's output
+    /// Directory with a directory for each server, such as generate's output
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_GATE_STATE_DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
 
@@ -289,21 +290,21 @@ impl Gate {
             Some(_) => None,
             None => Some(self.generate()?),
         };
-        let folder = made.as_ref().map(TempDir::path).or(self.state_dir.as_deref()).unwrap_or(Path::new("."));
+        let directory = made.as_ref().map(TempDir::path).or(self.state_dir.as_deref()).unwrap_or(Path::new("."));
         let fail = |error: StageError| match error {
-            StageError::Locked(state_dir::Error::Locked { .. }) => {
+            StageError::Locked(dir::Error::Locked { .. }) => {
                 Failure::refused(error).with_hint(Some("gate reads a state at rest; a backup of it will do"))
             }
             error => Failure::unable(anyhow::Error::new(error).context("--state-dir")),
         };
-        let staged = Staged::copy(folder).map_err(fail)?;
+        let staged = Staged::copy(directory).map_err(fail)?;
         for error in &staged.errors {
             talk(format_args!("warning: before anything is started, verify finds {error}"));
         }
         Ok(staged)
     }
 
-    /// The state that generate would write, in a temporary folder.
+    /// The state that generate would write, in a temporary directory.
     fn generate(&self) -> Result<TempDir, Failure> {
         let text = self.cluster.spec_text();
         let spec = ClusterSpec::parse(&text).map_err(|errors| super::generate::spec_failure(&errors))?;
@@ -313,12 +314,12 @@ impl Gate {
             Some(head) => Plan::new(&spec).with_payload(head),
             None => Plan::new(&spec),
         };
-        let folder = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
-        let folder = folder.context("making a temporary folder").map_err(Failure::unable)?;
-        let (root, _) = state_dir::open_root(folder.path(), None, Duration::ZERO).map_err(Failure::unable)?;
+        let directory = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
+        let directory = directory.context("making a temporary directory").map_err(Failure::unable)?;
+        let (root, _) = dir::open_root(directory.path(), None, Duration::ZERO).map_err(Failure::unable)?;
         let options = WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
         generate::write(&plan, root, &options).map_err(Failure::unable)?;
-        Ok(folder)
+        Ok(directory)
     }
 
     async fn run_targets(&self, staged: &Staged) -> Result<Vec<TargetReport>, Failure> {
@@ -366,8 +367,8 @@ struct JunitFile<'a> {
 
 impl JunitFile<'_> {
     fn open(path: &Path) -> Result<JunitFile<'_>, Failure> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = NamedTempFile::new_in(folder).with_context(|| format!("--junit {}", path.display()));
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = NamedTempFile::new_in(directory).with_context(|| format!("--junit {}", path.display()));
         Ok(JunitFile { path, file: file.map_err(Failure::unable)? })
     }
 

@@ -43,7 +43,7 @@ fn state(staged: &Staged) -> String {
 fn member(staged: &Staged, server: &Server) -> Vec<String> {
     let moved = staged.moved.iter().find(|moved| moved.id == server.id);
     let address = moved.map_or(&server.address, |moved| &moved.from);
-    let started = if staged.nodes.contains(&server.id) { "" } else { " (not started: it has no folder)" };
+    let started = if staged.nodes.contains(&server.id) { "" } else { " (not started: it has no directory)" };
     vec![server.id.clone(), server.suffrage.to_string(), format!("{address}{started}")]
 }
 

@@ -1,7 +1,9 @@
 //! The answer for programs. Keys are only ever added while `format_version` is 1.
 
-use op_conductor_init::generate::{Change, ClusterFile, NodePlan, Outcome, Plan, Role};
+use op_conductor_init::cluster::ClusterFile;
+use op_conductor_init::generate::{Change, Outcome};
 use op_conductor_init::payload::Head;
+use op_conductor_init::plan::{NodePlan, Plan, Role};
 use op_conductor_init::raft::{Index, Suffrage, Term};
 use serde::Serialize;
 
@@ -24,7 +26,7 @@ struct Answer {
     nodes: Vec<Node>,
     /// Where the state from before is, or null.
     replaced: Option<String>,
-    /// What else is in the output folder.
+    /// What else is in the output directory.
     foreign: Vec<String>,
     warnings: Vec<String>,
 }
@@ -58,7 +60,7 @@ pub(super) fn answer(plan: &Plan<'_>, options: &Generate, outcome: Option<&Outco
         format_version: FORMAT_VERSION,
         dry_run: outcome.is_none(),
         output_dir: options.output_dir.display().to_string(),
-        cluster: ClusterFile::new(plan, options.page_size),
+        cluster: ClusterFile::new(plan.spec(), plan.final_term(), options.page_size),
         unsafe_head: head_of(plan),
         cluster_file: outcome.map(|outcome| outcome.cluster_file),
         nodes: plan.nodes().map(|plan| node(&plan, options, changes.next())).collect(),

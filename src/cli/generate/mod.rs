@@ -11,8 +11,9 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecErrors, SpecText};
 use op_conductor_init::durable::{self, Owner, Recovery};
-use op_conductor_init::generate::{self, Change, Error, Outcome, Plan, WriteOptions};
-use op_conductor_init::state_dir;
+use op_conductor_init::generate::{self, Change, Error, Outcome, WriteOptions};
+use op_conductor_init::plan::Plan;
+use op_conductor_init::state::dir;
 
 use super::failure::Failure;
 use super::values::{self, Format};
@@ -31,16 +32,16 @@ Examples:
       --owner 1000:1000 ...the same other flags in every pod...
 
 If the named leader never starts, nobody leads and nothing is lost: start it,
-or generate again with another leader, for all servers, its folder included.
+or generate again with another leader, for all servers, its directory included.
 
 Exit status:
   0  written, or the same state was there already
   1  refused: there is other state (see --force), or a node is running
   2  could not tell: wrong usage, or an I/O error; nothing was changed";
 
-/// Write the state of a new cluster: a folder for each server
+/// Write the state of a new cluster: a directory for each server
 ///
-/// Writes <output-dir>/<server id>/raft-log.db and raft-stable.db for each server, and cluster.json beside the folders.
+/// Writes <output-dir>/<server id>/raft-log.db and raft-stable.db for each server, and cluster.json beside the directories.
 /// op-conductor starts on them with --raft.storage.dir=<output-dir> and --raft.bootstrap=false, and the named leader
 /// wins the first election. The files are the same for the same flags, wherever and whenever they are made, and they
 /// are all written, or none.
@@ -95,7 +96,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "NAME", env = "OP_CONDUCTOR_INIT_NETWORK", hide_env_values = true)]
     network: Option<String>,
 
-    /// Folder to hold a folder for each server (op-conductor's --raft.storage.dir)
+    /// Directory to hold a directory for each server (op-conductor's --raft.storage.dir)
     #[arg(
         long,
         value_name = "DIR",
@@ -105,7 +106,7 @@ pub(crate) struct Generate {
     )]
     output_dir: PathBuf,
 
-    /// Write the folder of this server alone
+    /// Write the directory of this server alone
     #[arg(long, value_name = "ID", env = "OP_CONDUCTOR_INIT_ONLY", hide_env_values = true)]
     only: Option<String>,
 
@@ -173,7 +174,7 @@ pub(crate) struct Generate {
     )]
     format: Format,
 
-    /// How long to wait for a running node, or another command on the folder, to let go
+    /// How long to wait for a running node, or another command on the directory, to let go
     #[arg(
         long,
         value_name = "TIME",
@@ -233,7 +234,7 @@ impl Generate {
     }
 
     fn write(&self, plan: &Plan<'_>) -> Result<Outcome, Failure> {
-        let opened = state_dir::open_root(&self.output_dir, self.owner, self.lock_timeout);
+        let opened = dir::open_root(&self.output_dir, self.owner, self.lock_timeout);
         let (root, recovery) = opened.map_err(|error| failure(error.into()))?;
         if let Some(recovery) = recovery {
             talk_about_recovery(&recovery);
@@ -280,8 +281,8 @@ fn failure(error: Error) -> Failure {
             let hint = "--force replaces them, and keeps them in .replaced-<time>";
             Failure::refused(anyhow!("{error}:{list}")).with_hint(Some(hint))
         }
-        Error::State(state_dir::Error::Locked { .. }) => Failure::refused(error),
-        Error::Durable(ref inner) | Error::State(state_dir::Error::Durable(ref inner)) => {
+        Error::State(dir::Error::Locked { .. }) => Failure::refused(error),
+        Error::Durable(ref inner) | Error::State(dir::Error::Durable(ref inner)) => {
             let hint = inner.hint();
             let refused = matches!(inner, durable::Error::Locked { .. });
             let failure = if refused { Failure::refused(error) } else { Failure::unable(error) };

@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use op_conductor_init::cluster::CLUSTER_FILE;
 use op_conductor_init::cluster::Election;
-use op_conductor_init::generate::{CLUSTER_FILE, NodePlan, Outcome, Plan, Role};
+use op_conductor_init::generate::Outcome;
 use op_conductor_init::payload::{Head, Release};
+use op_conductor_init::plan::{NodePlan, Plan, Role};
 use op_conductor_init::raft::{Log, LogType};
 
 use super::{Generate, change_word};
@@ -59,12 +61,12 @@ fn next_steps(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt
     writeln!(
         out,
         "Next steps
-  1. Put each server's folder on its volume, if it isn't there yet.
+  1. Put each server's directory on its volume, if it isn't there yet.
   2. Start op-conductor on all servers, in any order, with
        --raft.storage.dir={dir}
        --raft.server.id=<server id>
        --raft.bootstrap=false
-     The storage folder is the one that holds <server id>/, not that itself."
+     The storage directory is the one that holds <server id>/, not that itself."
     )?;
     if plan.spec().election() == Election::Named {
         let leader = &plan.spec().leader().id;
@@ -96,19 +98,19 @@ fn warnings(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt::
             out,
             "  - If {leader} never starts, or dies before another server has stored its
     first entries, nobody leads. Nothing is lost: start it. Or generate again
-    with another leader, for all servers, its own folder included; or with
+    with another leader, for all servers, its own directory included; or with
     --election open."
         )?;
     }
     writeln!(
         out,
-        "  - One folder alone is dangerous. Put into a cluster that has run, it makes its
+        "  - One directory alone is dangerous: in a cluster that has run, it makes its
     server forget entries and votes, and blocks can be lost. Regenerate all
     servers or none. To bring back one, remove it from the cluster and add it
-    again with an empty folder."
+    again with an empty directory."
     )?;
     if options.only.is_some() {
-        writeln!(out, "    --only is sound if every server's folder is made with the same other flags.")?;
+        writeln!(out, "    --only is sound if every server's directory is made with the same other flags.")?;
     }
     Ok(())
 }

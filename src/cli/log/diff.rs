@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use op_conductor_init::entries::{Bounds, Entries};
 use op_conductor_init::raft::codec::decode_log;
 use op_conductor_init::raft::{Index, Log};
+use op_conductor_init::state::entries::{Bounds, Entries};
 use serde_json::{Value, json};
 
 use super::entry::{Columns, to_json};
@@ -26,7 +26,7 @@ leader's replace the others'. One log may also be shorter, or begin later.
 
 Exit status: 0 equal where both have entries; 1 they differ; 2 could not tell.")]
 pub(super) struct Diff {
-    /// A server's folder
+    /// A server's directory
     a: PathBuf,
 
     /// Another one
@@ -97,8 +97,8 @@ impl Diff {
     }
 }
 
-fn bounds(folder: &Path) -> Result<Bounds, Failure> {
-    open("A and B", folder, Index(0))?.bounds().map_err(failure)
+fn bounds(directory: &Path) -> Result<Bounds, Failure> {
+    open("A and B", directory, Index(0))?.bounds().map_err(failure)
 }
 
 /// Goes through both until they differ or one ends.

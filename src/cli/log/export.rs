@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use op_conductor_init::entries::Indexes;
-use op_conductor_init::progress::Progress;
 use op_conductor_init::raft::Index;
-use op_conductor_init::transfer::{Line, payload_folder};
+use op_conductor_init::report::Progress;
+use op_conductor_init::state::entries::Indexes;
+use op_conductor_init::transfer::{Line, payload_directory};
 
 use super::{Listens, Output, StateDirOption, failure, open};
 use crate::cli::Outcome;
@@ -24,25 +24,25 @@ Examples:
 Exit status: 0 exported; 2 no log, damage, or an I/O error.")]
 pub(super) struct Export {
     #[command(flatten)]
-    folder: StateDirOption,
+    directory: StateDirOption,
 
     /// Which indexes: 10..20 (both included), 10.., ..20, 15, or ~10 for the last ten [default: all]
     #[arg(value_name = "RANGE")]
     indexes: Option<Indexes>,
 
-    /// Write the data of each command to a file of this folder, which must not exist; the line names it
+    /// Write the data of each command to a file of this directory, which must not exist; the line names it
     #[arg(long, value_name = "DIR")]
     payloads: Option<PathBuf>,
 }
 
 impl Export {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let folder = self.folder.path()?;
-        let bounds = open("--state-dir", folder, Index(0))?.bounds().map_err(failure)?;
+        let directory = self.directory.path()?;
+        let bounds = open("--state-dir", directory, Index(0))?.bounds().map_err(failure)?;
         let range = self.indexes.clone().unwrap_or_default().within(bounds);
-        let mut entries = open("--state-dir", folder, *range.start())?;
-        let payloads = self.payloads.as_deref().map(payload_folder).transpose();
-        let payloads = payloads.context("--payloads: making the folder").map_err(Failure::unable)?;
+        let mut entries = open("--state-dir", directory, *range.start())?;
+        let payloads = self.payloads.as_deref().map(payload_directory).transpose();
+        let payloads = payloads.context("--payloads: making the directory").map_err(Failure::unable)?;
         let mut output = Output::new();
         let bar = Bar::entries("export", range.end().0.saturating_sub(range.start().0));
         while let Some(log) = entries.next_log().map_err(failure)? {

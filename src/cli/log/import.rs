@@ -1,4 +1,4 @@
-//! `log import`: a new server's folder from lines.
+//! `log import`: a new server's directory from lines.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use op_conductor_init::open_file;
-use op_conductor_init::progress::Progress;
-use op_conductor_init::state_dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE};
+use op_conductor_init::report::Progress;
+use op_conductor_init::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE};
 use op_conductor_init::transfer::{Error, Imported, import, stable};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ use crate::cli::text::count;
 use crate::cli::values::{self, Format};
 use crate::cli::{Outcome, answer};
 
-/// Make a new server's folder of the lines that log export prints, in any order
+/// Make a new server's directory of the lines that log export prints, in any order
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,22 +27,22 @@ Examples:
   zcat log.ndjson.gz | op-conductor-init log import --state-dir ./new/s1 -
 
 The new stable store has the term of the last entry and no vote: don't put the
-folder into a cluster that has run.
+directory into a cluster that has run.
 
 Exit status:
   0  imported
-  1  refused: the folder is there already
+  1  refused: the directory is there already
   2  a line is no entry, one is missing or there twice, a term goes back, or an
      I/O error; nothing was made")]
 pub(super) struct Import {
     #[command(flatten)]
-    folder: StateDirOption,
+    directory: StateDirOption,
 
     /// File with the lines, or - for standard input
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     file: PathBuf,
 
-    /// Folder of the files that lines name
+    /// Directory of the files that lines name
     #[arg(long, value_name = "DIR")]
     payloads: Option<PathBuf>,
 
@@ -56,35 +56,35 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let folder = self.folder.path()?;
-        if folder.symlink_metadata().is_ok() {
-            return Err(Failure::refused(anyhow!("--state-dir: {} is there already", folder.display()))
-                .with_hint(Some("import makes a new folder: name one that is not there")));
+        let directory = self.directory.path()?;
+        if directory.symlink_metadata().is_ok() {
+            return Err(Failure::refused(anyhow!("--state-dir: {} is there already", directory.display()))
+                .with_hint(Some("import makes a new directory: name one that is not there")));
         }
         let imported = match self.file.as_os_str() == "-" {
-            true => self.make(folder, io::stdin().lock(), 0)?,
+            true => self.make(directory, io::stdin().lock(), 0)?,
             false => {
                 let file = open_file(&self.file).with_context(|| self.file.display().to_string());
                 let file = file.map_err(Failure::unable)?;
                 let len = file.metadata().map_or(0, |metadata| metadata.len());
-                self.make(folder, BufReader::with_capacity(1 << 20, file), len)?
+                self.make(directory, BufReader::with_capacity(1 << 20, file), len)?
             }
         };
         answer(&match self.format.get() {
-            Format::Text => text(folder, imported),
-            Format::Json => format!("{:#}\n", json!({"state_dir": folder, "imported": imported})),
+            Format::Text => text(directory, imported),
+            Format::Json => format!("{:#}\n", json!({"state_dir": directory, "imported": imported})),
         })?;
         Ok(Outcome::Fine)
     }
 
     /// Both stores, staged beside their place and put there at once; `len` bytes of lines are expected.
-    fn make(&self, folder: &Path, lines: impl BufRead, len: u64) -> Result<Imported, Failure> {
-        let absolute = std::path::absolute(folder).map_err(Failure::unable)?;
+    fn make(&self, directory: &Path, lines: impl BufRead, len: u64) -> Result<Imported, Failure> {
+        let absolute = std::path::absolute(directory).map_err(Failure::unable)?;
         let named = absolute.file_name().and_then(|name| name.to_str()).zip(absolute.parent());
         let Some((name, above)) = named else {
-            return Err(Failure::unable(anyhow!("--state-dir: {} has no name", folder.display())));
+            return Err(Failure::unable(anyhow!("--state-dir: {} has no name", directory.display())));
         };
-        let (root, _) = state_dir::open_root(above, None, Duration::from_secs(1)).map_err(Failure::unable)?;
+        let (root, _) = dir::open_root(above, None, Duration::from_secs(1)).map_err(Failure::unable)?;
         let mut staging = root.stage().map_err(Failure::unable)?;
         let name = Path::new(name);
         staging.create_dir(name, DIR_MODE).map_err(Failure::unable)?;
@@ -109,12 +109,12 @@ impl Import {
     }
 }
 
-fn text(folder: &Path, imported: Imported) -> String {
+fn text(directory: &Path, imported: Imported) -> String {
     let Imported { first_index, last_index, last_term, reordered } = imported;
     let entries = count(last_index.0 - first_index.0 + 1, "entry", "entries");
     let mut text = format!(
         "Imported {entries}, {first_index}..{last_index}, the last of term {last_term}, to {}.\n",
-        folder.display()
+        directory.display()
     );
     if reordered > 0 {
         text += &format!("{} not in order and had to be sorted.\n", count(reordered, "line was", "lines were"));

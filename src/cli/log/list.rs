@@ -1,8 +1,8 @@
 //! `log`: entries as a table, or one JSON object a line.
 
-use op_conductor_init::entries::Indexes;
-use op_conductor_init::progress::Progress;
 use op_conductor_init::raft::LogType;
+use op_conductor_init::report::Progress;
+use op_conductor_init::state::entries::Indexes;
 
 use super::entry::{Columns, to_json, whole};
 use super::{FilterOptions, FormatOption, Listens, Output, StateDirOption, failure, open};
@@ -14,7 +14,7 @@ use crate::cli::values::Format;
 #[derive(Debug, clap::Args)]
 pub(super) struct List {
     #[command(flatten)]
-    folder: StateDirOption,
+    directory: StateDirOption,
 
     /// Which indexes: 10..20 (both included), 10.., ..20, 15, or ~10 for the last ten [default: all]
     #[arg(value_name = "RANGE")]
@@ -33,10 +33,10 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let folder = self.folder.path()?;
-        let bounds = open("--state-dir", folder, op_conductor_init::raft::Index(0))?.bounds().map_err(failure)?;
+        let directory = self.directory.path()?;
+        let bounds = open("--state-dir", directory, op_conductor_init::raft::Index(0))?.bounds().map_err(failure)?;
         let range = self.indexes.clone().unwrap_or_default().within(bounds);
-        let mut entries = open("--state-dir", folder, *range.start())?;
+        let mut entries = open("--state-dir", directory, *range.start())?;
         let filter = self.filter.filter();
         let columns = Columns::up_to(bounds.map_or(*range.start(), |(_, last)| last));
         let mut output = Output::new();

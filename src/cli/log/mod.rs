@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
-use op_conductor_init::entries::{self, Block, Entries, Filter, Span};
-use op_conductor_init::inspect::state_folders;
 use op_conductor_init::raft::{Index, LogType};
+use op_conductor_init::state::entries::{self, Block, Entries, Filter, Span};
+use op_conductor_init::state::state_directories;
 
 use super::Outcome;
 use super::failure::Failure;
@@ -136,22 +136,22 @@ fn since(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Opens the log of one server.
-fn open(flag: &str, folder: &Path, from: Index) -> Result<Entries, Failure> {
-    one_server(flag, folder)?;
-    Entries::open(folder, from).map_err(failure)
+fn open(flag: &str, directory: &Path, from: Index) -> Result<Entries, Failure> {
+    one_server(flag, directory)?;
+    Entries::open(directory, from).map_err(failure)
 }
 
-/// Sees that a folder is one server's.
-fn one_server(flag: &str, folder: &Path) -> Result<(), Failure> {
-    let folders =
-        state_folders(folder).map_err(|error| Failure::unable(anyhow::Error::new(error).context(flag.to_owned())))?;
-    let [only] = folders.as_slice() else {
-        let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        let error = anyhow!("{flag}: {} holds {} servers", folder.display(), folders.len());
+/// Sees that a directory is one server's.
+fn one_server(flag: &str, directory: &Path) -> Result<(), Failure> {
+    let directories = state_directories(directory)
+        .map_err(|error| Failure::unable(anyhow::Error::new(error).context(flag.to_owned())))?;
+    let [only] = directories.as_slice() else {
+        let names: Vec<String> = directories.iter().map(|directory| directory.display().to_string()).collect();
+        let error = anyhow!("{flag}: {} holds {} servers", directory.display(), directories.len());
         return Err(Failure::unable(error).with_hint(Some(format!("name one of {}", names.join(", ")))));
     };
-    if only != folder {
-        let error = anyhow!("{flag}: {} is a folder of servers", folder.display());
+    if only != directory {
+        let error = anyhow!("{flag}: {} is a directory of servers", directory.display());
         return Err(Failure::unable(error).with_hint(Some(format!("name {}", only.display()))));
     }
     Ok(())
@@ -201,10 +201,10 @@ fn listens(written: io::Result<()>) -> Result<Listens, Failure> {
     }
 }
 
-/// The folder that all of these need.
+/// The directory that all of these need.
 #[derive(Debug, Args)]
 struct StateDirOption {
-    /// A server's folder: <storage dir>/<server id>
+    /// A server's directory: <storage dir>/<server id>
     // An option, because the verbs below `log` have one of their own.
     #[arg(long, value_name = "DIR", required = true, env = "OP_CONDUCTOR_INIT_LOG_STATE_DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,

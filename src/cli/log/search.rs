@@ -4,10 +4,10 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use clap::ArgGroup;
-use op_conductor_init::entries::{Block, Span};
-use op_conductor_init::inspect;
 use op_conductor_init::payload::StoredHead;
 use op_conductor_init::raft::Index;
+use op_conductor_init::state;
+use op_conductor_init::state::entries::{Block, Span};
 use serde_json::json;
 
 use super::entry::{Columns, to_json};
@@ -29,7 +29,7 @@ Examples:
 Exit status: 0 found; 1 nothing was found; 2 could not tell.")]
 pub(super) struct Search {
     #[command(flatten)]
-    folder: StateDirOption,
+    directory: StateDirOption,
 
     /// This index, or these: 10..20
     #[arg(long, value_name = "INDEX")]
@@ -62,7 +62,7 @@ impl Search {
 
     /// Shows what the log has; how many they were.
     fn in_log(&self, span: &RangeInclusive<u64>) -> Result<u64, Failure> {
-        let mut entries = open("--state-dir", self.folder.path()?, Index(*span.start()))?;
+        let mut entries = open("--state-dir", self.directory.path()?, Index(*span.start()))?;
         let bounds = entries.bounds().map_err(failure)?;
         let columns = Columns::up_to(bounds.map_or(Index(0), |(_, last)| last));
         let filter = self.filter.filter();
@@ -94,7 +94,7 @@ impl Search {
     /// Whether the snapshot has the block: raft cuts the log in front of it.
     fn in_snapshot(&self) -> Result<bool, Failure> {
         let Some(block) = &self.filter.block else { return Ok(false) };
-        let Some(stored) = head_of_snapshot(self.folder.path()?, block)? else { return Ok(false) };
+        let Some(stored) = head_of_snapshot(self.directory.path()?, block)? else { return Ok(false) };
         let StoredHead { head, index, term, .. } = stored;
         let mut output = Output::new();
         output.line(&match self.format.get() {
@@ -106,7 +106,7 @@ impl Search {
     }
 }
 
-fn head_of_snapshot(folder: &Path, block: &Block) -> Result<Option<StoredHead>, Failure> {
-    let heads = inspect::heads_of_snapshots(folder).map_err(Failure::unable)?;
+fn head_of_snapshot(directory: &Path, block: &Block) -> Result<Option<StoredHead>, Failure> {
+    let heads = state::heads_of_snapshots(directory).map_err(Failure::unable)?;
     Ok(heads.into_iter().find(|stored| block.is(&stored.head)))
 }

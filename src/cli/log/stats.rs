@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 use op_conductor_init::payload::Head;
-use op_conductor_init::progress::Progress;
 use op_conductor_init::raft::{Index, Log, LogType, Term};
+use op_conductor_init::report::Progress;
 use serde::Serialize;
 use serde_json::json;
 
@@ -32,7 +32,7 @@ Examples:
 Exit status: 0 counted; 2 could not tell.")]
 pub(super) struct Stats {
     #[command(flatten)]
-    folder: StateDirOption,
+    directory: StateDirOption,
 
     #[command(flatten)]
     format: FormatOption,
@@ -109,7 +109,7 @@ impl Counted {
 
 impl Stats {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let mut entries = open("--state-dir", self.folder.path()?, Index(0))?;
+        let mut entries = open("--state-dir", self.directory.path()?, Index(0))?;
         let mut counted = Counted::default();
         let bounds = entries.bounds().map_err(failure)?;
         let bar = Bar::entries("stats", bounds.map_or(0, |(first, last)| last.0.saturating_sub(first.0)));

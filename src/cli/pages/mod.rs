@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use op_conductor_init::bolt::{self, Metas, PageId, PageUse, Reader, Step, Survey};
-use op_conductor_init::inspect;
+use op_conductor_init::state;
 
 use super::failure::Failure;
 use super::text::{bytes, count, table};
@@ -61,11 +61,11 @@ enum Verb {
     Map,
 }
 
-type Database = Reader<inspect::Source>;
+type Database = Reader<state::Source>;
 
 impl Pages {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let text = inspect::read_committed(&self.file, |reader| match &self.verb {
+        let text = state::read_committed(&self.file, |reader| match &self.verb {
             None | Some(Verb::List) => list(reader),
             Some(Verb::Show { id, hex }) => show::page(reader, PageId(*id), *hex, self.redact),
             Some(Verb::Tree) => tree(reader),

@@ -1,12 +1,12 @@
-//! The folder of one server: raft-log.db, raft-stable.db, snapshots/.
+//! The directory of one server: raft-log.db, raft-stable.db, snapshots/.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::durable::open_file;
 use crate::durable::{self, Kind, Owner, Pending, Recovery, Root, flock_until, try_flock};
-use crate::open::open_file;
 
 /// Name of the log store. (op-conductor consensus/raft.go NewRaftConsensus)
 pub const LOG_FILE: &str = "raft-log.db";
@@ -14,18 +14,18 @@ pub const LOG_FILE: &str = "raft-log.db";
 pub const STABLE_FILE: &str = "raft-stable.db";
 /// Name of the snapshot store. (hashicorp/raft file_snapshot.go snapPath)
 pub const SNAPSHOTS_DIR: &str = "snapshots";
-/// Mode of the folder. (op-conductor consensus/raft.go NewRaftConsensus)
+/// Mode of the directory. (op-conductor consensus/raft.go NewRaftConsensus)
 pub const DIR_MODE: u32 = 0o755;
 /// Mode of the two stores. (raft-boltdb v2/bolt_store.go dbFileMode)
 pub const FILE_MODE: u32 = 0o600;
 
-/// The folder of one server. That it exists is not checked.
+/// The directory of one server. That it exists is not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDir {
     path: PathBuf,
 }
 
-/// Why a server's folder can't be used.
+/// Why a server's directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file system said no.
@@ -50,7 +50,7 @@ pub enum Error {
         /// How long we waited.
         lock_timeout: Duration,
     },
-    /// The output folder can't be used.
+    /// The output directory can't be used.
     #[error(transparent)]
     Durable(#[from] durable::Error),
 }
@@ -63,7 +63,7 @@ pub struct StateLock {
 }
 
 impl StateDir {
-    /// The folder at `path`.
+    /// The directory at `path`.
     pub fn new(path: impl Into<PathBuf>) -> StateDir {
         StateDir { path: path.into() }
     }
@@ -88,7 +88,7 @@ impl StateDir {
         self.path.join(SNAPSHOTS_DIR)
     }
 
-    /// Names of what is in the folder, sorted; none if there is no folder.
+    /// Names of what is in the directory, sorted; none if there is no directory.
     pub fn contents(&self) -> Result<Option<Vec<String>>, Error> {
         let fail = |source| Error::Io { doing: "reading", path: self.path.clone(), source };
         let entries = match fs::read_dir(&self.path) {
@@ -112,7 +112,7 @@ pub fn lock(dirs: &[StateDir], lock_timeout: Duration) -> Result<StateLock, Erro
     for path in dirs.iter().flat_map(|dir| [dir.log_path(), dir.stable_path()]) {
         let fail = |source| Error::Io { doing: "locking", path: path.clone(), source };
         match open_file(&path) {
-            // A file in place of the folder has no stores, and what is no file is none.
+            // A file in place of the directory has no stores, and what is no file is none.
             Err(error) if is_no_store(error.kind()) => continue,
             Err(error) => return Err(fail(error)),
             Ok(file) if flock_until(&file, Kind::Exclusive, deadline).map_err(fail)? => files.push(file),
@@ -141,7 +141,7 @@ fn is_no_store(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput)
 }
 
-/// Opens an output folder for a mutation: locked against other processes of this tool, and with an interrupted
+/// Opens an output directory for a mutation: locked against other processes of this tool, and with an interrupted
 /// replacement settled first. That waits for running nodes too, so each wait is at most `lock_timeout`.
 pub fn open_root(path: &Path, owner: Option<Owner>, lock_timeout: Duration) -> Result<(Root, Option<Recovery>), Error> {
     let mut root = Root::open(path, owner, lock_timeout)?;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_are_sorted_and_an_absent_folder_has_none() {
+    fn contents_are_sorted_and_an_absent_directory_has_none() {
         let temp = tempfile::tempdir().unwrap();
         let dir = StateDir::new(temp.path());
         fs::write(dir.stable_path(), "").unwrap();

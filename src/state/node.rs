@@ -1,4 +1,4 @@
-//! The folder of one server, read as it is: what raft would start from.
+//! The directory of one server, read as it is: what raft would start from.
 //!
 //! No lock is taken or waited for and nothing is created. A database that changes while it is read is read again:
 //! what lies between two looks at the metas that agree is one committed state.
@@ -11,16 +11,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::bolt::{self, PageCounts, ReadAt, Reader, TxId};
-use crate::entries::{self, Entries, NEXT_COMMIT};
-use crate::open::open_file;
+use crate::durable::open_file;
 use crate::payload::{Head, PayloadChecker, StoredHead, Version};
-use crate::raft::snapshot_store::{self, STATE_FILE, SnapshotMeta, Snapshots};
 use crate::raft::{
     CONF_BUCKET, ConfigurationAt, Index, LOGS_BUCKET, Log, LogChecker, LogSummary, LogType, StableState, Suffrage,
     Term, check_stable,
 };
+use crate::raft::{STATE_FILE, SnapshotMeta};
 use crate::report::{Finding, Findings, Severity};
-use crate::state_dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::entries::{self, Entries, NEXT_COMMIT};
+use crate::state::snapshots::{self, Snapshots};
 
 /// Bytes of an envelope that tell which block it is.
 const PEEK_LEN: u64 = 4096;
@@ -38,7 +39,7 @@ const MOST_COPIED: u64 = 32 << 20;
 /// A snapshot that was begun longer ago was never finished.
 const LONGEST_SNAPSHOT: Duration = Duration::from_mins(10);
 /// What to do about a damaged file, said once a file.
-const DAMAGED: &str = "keep a copy of the folder; if the other nodes are sound, remove this one from the cluster and add it again with an empty folder, else restore all nodes from one backup";
+const DAMAGED: &str = "keep a copy of the directory; if the other nodes are sound, remove this one from the cluster and add it again with an empty directory, else restore all nodes from one backup";
 /// A bucket whose pages lead nowhere; the checker, when it runs, tells more.
 const UNREADABLE: &str = "BOLT-025";
 /// Entries are missing between two others.
@@ -46,13 +47,13 @@ const GAP: &str = "RAFT-005";
 /// A bolt file without the store's bucket.
 const NO_BUCKET: &str = "NODE-003";
 
-/// Why a folder could not be looked at.
+/// Why a directory could not be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file system said no.
     #[error("{}", path.display())]
     Io {
-        /// Which file or folder.
+        /// Which file or directory.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -74,10 +75,10 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
-    /// The folder is no server's and holds none.
-    #[error("{}: no raft state here: expected {LOG_FILE} and {STABLE_FILE}, or folders that hold them", path.display())]
+    /// The directory is no server's and holds none.
+    #[error("{}: no raft state here: expected {LOG_FILE} and {STABLE_FILE}, or directories that hold them", path.display())]
     NoState {
-        /// Which folder.
+        /// Which directory.
         path: PathBuf,
     },
 }
@@ -110,12 +111,12 @@ pub struct Store {
     pub pages: PageCounts,
 }
 
-/// What one server's folder holds.
+/// What one server's directory holds.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Name of the folder, which must be the server's id.
+    /// Name of the directory, which must be the server's id.
     pub id: String,
-    /// The folder.
+    /// The directory.
     pub path: PathBuf,
     /// raft-log.db as a file.
     pub log_store: Store,
@@ -131,7 +132,7 @@ pub struct Node {
     pub payload_versions: Vec<Version>,
     /// The snapshots.
     pub snapshots: Snapshots,
-    /// What is wrong with this folder.
+    /// What is wrong with this directory.
     pub findings: Vec<Finding>,
 }
 
@@ -144,33 +145,33 @@ pub struct Campaign {
     pub reason: String,
 }
 
-/// The folders of servers in `path`: itself, or those in it, by name.
+/// The directories of servers in `path`: itself, or those in it, by name.
 ///
 /// # Errors
 /// [`Error::NoState`] when there is none.
-pub fn state_folders(path: &Path) -> Result<Vec<PathBuf>, Error> {
+pub fn state_directories(path: &Path) -> Result<Vec<PathBuf>, Error> {
     if has_state(path)? {
         return Ok(vec![path.to_owned()]);
     }
     let fail = |source| Error::Io { path: path.to_owned(), source };
-    let mut folders = Vec::new();
+    let mut directories = Vec::new();
     for entry in std::fs::read_dir(path).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let name = entry.file_name();
-        // fsck's folder is root's alone on most volumes.
+        // fsck's directory is root's alone on most volumes.
         let is_other = name.as_encoded_bytes().starts_with(b".") || name == "lost+found";
         if !is_other && has_state(&entry.path())? {
-            folders.push(entry.path());
+            directories.push(entry.path());
         }
     }
-    if folders.is_empty() {
+    if directories.is_empty() {
         return Err(Error::NoState { path: path.to_owned() });
     }
-    folders.sort();
-    Ok(folders)
+    directories.sort();
+    Ok(directories)
 }
 
-/// Whether a server's state is there. A folder that we may not look into could be a server's: that is an error.
+/// Whether a server's state is there. A directory that we may not look into could be a server's: that is an error.
 pub(crate) fn has_state(path: &Path) -> Result<bool, Error> {
     for path in [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR].map(|name| path.join(name)) {
         match path.metadata() {
@@ -182,7 +183,7 @@ pub(crate) fn has_state(path: &Path) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// The name by which op-conductor finds the folder, even if the path ends in `.` or `..`.
+/// The name by which op-conductor finds the directory, even if the path ends in `.` or `..`.
 pub(crate) fn server_id(path: &Path) -> String {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -190,7 +191,7 @@ pub(crate) fn server_id(path: &Path) -> String {
 }
 
 impl Node {
-    /// Reads the folder `path`; `each` sees every entry of the log that can be decoded, in order.
+    /// Reads the directory `path`; `each` sees every entry of the log that can be decoded, in order.
     ///
     /// When the log changes meanwhile, `each` is called with [`None`] and then for all entries again.
     pub fn read(path: &Path, depth: Depth, each: &mut dyn FnMut(Option<&Log<'_>>)) -> Result<Node, Error> {
@@ -199,8 +200,8 @@ impl Node {
         // term before it appends an entry of that term.
         let (log_store, (log, log_findings)) = read_log(&path.join(LOG_FILE), depth, each)?;
         let LogContent { summary: log, head, payload_versions } = log;
-        let folder = path.join(SNAPSHOTS_DIR);
-        let snapshots = snapshot_store::list(&folder).map_err(|source| Error::Io { path: folder, source })?;
+        let directory = path.join(SNAPSHOTS_DIR);
+        let snapshots = snapshots::list(&directory).map_err(|source| Error::Io { path: directory, source })?;
         let (stable_store, (stable, stable_findings)) = read_stable(&path.join(STABLE_FILE), depth)?;
         let head = head.into_iter().chain(head_of_snapshot(path, &snapshots)).max_by_key(|stored| stored.head.number);
         let path = path.to_owned();
@@ -269,10 +270,10 @@ impl Node {
 
     /// Whether raft could load the snapshots. One that a running node reaps meanwhile is none.
     fn check_snapshots(&mut self) {
-        let folder = self.path.join(SNAPSHOTS_DIR);
+        let directory = self.path.join(SNAPSHOTS_DIR);
         for (place, meta) in self.snapshots.listed.iter().enumerate() {
-            let found = snapshot_store::check(&folder, meta, place == 0);
-            if found.is_empty() || folder.join(&meta.folder).is_dir() {
+            let found = snapshots::check(&directory, meta, place == 0);
+            if found.is_empty() || directory.join(&meta.directory).is_dir() {
                 self.findings.extend(found);
             }
         }
@@ -322,7 +323,7 @@ impl Node {
             );
             add(Finding::new("RAFT-015", Severity::Error, message)
                 .in_file(LOG_FILE)
-                .hint("restore the snapshots folder that belongs to this log"));
+                .hint("restore the snapshots directory that belongs to this log"));
         }
         for (name, reason) in &self.snapshots.ignored {
             if is_being_made(&self.path.join(SNAPSHOTS_DIR).join(name)) {
@@ -336,11 +337,11 @@ impl Node {
             && latest.configuration.server(&self.id).is_none()
         {
             let message = format!(
-                "the folder is {:?}, but no member of the latest configuration (entry {}) has this id",
+                "the directory is {:?}, but no member of the latest configuration (entry {}) has this id",
                 self.id, latest.index
             );
             add(Finding::new("NODE-002", Severity::Warning, message)
-                .hint("op-conductor takes the folder that --raft.server.id names; the ids must be equal"));
+                .hint("op-conductor takes the directory that --raft.server.id names; the ids must be equal"));
         }
         self.findings.extend(found);
         let node = self.id.clone();
@@ -351,9 +352,9 @@ impl Node {
 }
 
 /// Whether a running node may be at work on this snapshot: it has the name of one that isn't finished, and is new.
-fn is_being_made(folder: &Path) -> bool {
-    let age = || folder.metadata().ok()?.modified().ok()?.elapsed().ok();
-    folder.extension().is_some_and(|extension| extension == "tmp") && age().is_some_and(|age| age < LONGEST_SNAPSHOT)
+fn is_being_made(directory: &Path) -> bool {
+    let age = || directory.metadata().ok()?.modified().ok()?.elapsed().ok();
+    directory.extension().is_some_and(|extension| extension == "tmp") && age().is_some_and(|age| age < LONGEST_SNAPSHOT)
 }
 
 fn missing(file: &str, consequence: &str) -> Finding {
@@ -363,7 +364,9 @@ fn missing(file: &str, consequence: &str) -> Finding {
         format!("the file is missing: op-conductor would make an empty one, and {consequence}"),
     )
     .in_file(file)
-    .hint("restore both files of this node from one backup, or remove the node and add it again with an empty folder")
+    .hint(
+        "restore both files of this node from one backup, or remove the node and add it again with an empty directory",
+    )
 }
 
 /// What a log says.
@@ -460,10 +463,10 @@ fn read_in_chunks(path: &Path, depth: Depth, each: EachLog<'_>) -> Result<(Store
     Err(Error::Moving { path: path.to_owned() })
 }
 
-/// The heads in the snapshots of the server's folder `path`, the newest first.
+/// The heads in the snapshots of the server's directory `path`, the newest first.
 pub fn heads_of_snapshots(path: &Path) -> Result<Vec<StoredHead>, Error> {
-    let folder = path.join(SNAPSHOTS_DIR);
-    let snapshots = snapshot_store::list(&folder).map_err(|source| Error::Io { path: folder, source })?;
+    let directory = path.join(SNAPSHOTS_DIR);
+    let snapshots = snapshots::list(&directory).map_err(|source| Error::Io { path: directory, source })?;
     Ok(snapshots.listed.iter().filter_map(|meta| head_in_snapshot(path, meta)).collect())
 }
 
@@ -481,12 +484,12 @@ fn head_in_snapshot(path: &Path, meta: &SnapshotMeta) -> Option<StoredHead> {
     Some(StoredHead { head, index: meta.index.0, term: meta.term.0, in_snapshot: true })
 }
 
-/// What the stable store of the server's folder `folder` says now.
+/// What the stable store of the server's directory `directory` says now.
 ///
 /// # Errors
 /// When it can't be read.
-pub fn stable_state(folder: &Path) -> Result<StableState, Error> {
-    let (_, (stable, _)) = read_stable(&folder.join(STABLE_FILE), Depth::Content)?;
+pub fn stable_state(directory: &Path) -> Result<StableState, Error> {
+    let (_, (stable, _)) = read_stable(&directory.join(STABLE_FILE), Depth::Content)?;
     Ok(stable)
 }
 

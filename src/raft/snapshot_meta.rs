@@ -1,11 +1,6 @@
-//! The folder `snapshots/` of a server, as raft's FileSnapshotStore lists it. (hashicorp/raft file_snapshot.go)
-
-mod check;
+//! meta.json of a snapshot, as raft's FileSnapshotStore writes and reads it. (hashicorp/raft file_snapshot.go)
 
 use std::fmt;
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,24 +8,19 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-pub use check::{StateFile, check};
-
 use super::configuration::{Configuration, Server, Suffrage};
 use super::log::{Index, Term};
-use crate::open::open_file;
 
 /// What raft says of a snapshot. (hashicorp/raft file_snapshot.go metaFilePath)
 pub const META_FILE: &str = "meta.json";
 /// The state machine's state. (hashicorp/raft file_snapshot.go stateFilePath)
 pub const STATE_FILE: &str = "state.bin";
-/// A meta.json above this length isn't read: a configuration of 100,000 servers is shorter.
-const MAX_META_LEN: u64 = 16 << 20;
 
 /// What `meta.json` says of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotMeta {
-    /// Name of its folder, which should be its id.
-    pub folder: String,
+    /// Name of its directory, which should be its id.
+    pub directory: String,
     /// `<term>-<index>-<unix milliseconds>`.
     pub id: String,
     /// Last index that it covers.
@@ -51,51 +41,13 @@ pub struct SnapshotMeta {
     pub version: i64,
 }
 
-/// What is in the folder.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Snapshots {
-    /// Those that raft lists, newest first.
-    pub listed: Vec<SnapshotMeta>,
-    /// Folders that raft passes over, and why.
-    pub ignored: Vec<(String, String)>,
-}
-
-/// Lists the snapshots in `folder`; none when it doesn't exist.
+/// Decodes the meta.json of the snapshot directory `name`, as leniently as Go does.
 ///
-/// raft passes over names that end in `.tmp`, metas that it can't read and versions but 0 and 1, and sorts by term,
-/// index and id, newest first. (List, getSnapshots)
-pub fn list(folder: &Path) -> io::Result<Snapshots> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Snapshots::default()),
-        entries => entries?,
-    };
-    let mut found = Snapshots::default();
-    for entry in entries {
-        let entry = entry?;
-        if !entry.file_type()?.is_dir() {
-            continue;
-        }
-        let name = entry.file_name().to_string_lossy().into_owned();
-        match read_meta(&entry.path(), &name) {
-            Ok(meta) => found.listed.push(meta),
-            Err(reason) => found.ignored.push((name, reason)),
-        }
-    }
-    found.listed.sort_by(|a, b| (b.term, b.index, &b.id).cmp(&(a.term, a.index, &a.id)));
-    found.ignored.sort();
-    Ok(found)
-}
-
-fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
-    if name.ends_with(".tmp") {
-        return Err("being made, or left over from a snapshot that was never finished".to_owned());
-    }
-    let path: PathBuf = folder.join(META_FILE);
-    let file = open_file(&path).map_err(|error| format!("meta.json: {error}"))?;
-    let mut text = Vec::new();
-    file.take(MAX_META_LEN).read_to_end(&mut text).map_err(|error| format!("meta.json: {error}"))?;
+/// # Errors
+/// Why raft passes over the snapshot.
+pub fn decode_meta(text: &[u8], name: &str) -> Result<SnapshotMeta, String> {
     // Go reads bytes that are no UTF-8 as U+FFFD.
-    let meta = GoMeta::parse(&String::from_utf8_lossy(&text)).map_err(|error| format!("meta.json: {error}"))?;
+    let meta = GoMeta::parse(&String::from_utf8_lossy(text)).map_err(|error| format!("meta.json: {error}"))?;
     if !matches!(meta.version, 0 | 1) {
         return Err(format!("meta.json: expected version 0 or 1, found {}", meta.version));
     }
@@ -106,7 +58,7 @@ fn read_meta(folder: &Path, name: &str) -> Result<SnapshotMeta, String> {
     };
     let servers = meta.configuration.servers.unwrap_or_default();
     Ok(SnapshotMeta {
-        folder: name.to_owned(),
+        directory: name.to_owned(),
         id: meta.id,
         index: Index(meta.index),
         term: Term(meta.term),
@@ -280,86 +232,4 @@ struct GoServer {
     id: String,
     #[serde(default, deserialize_with = "or_null")]
     address: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One line that hashicorp/raft 1.7.3 wrote, with a snapshot of 9 bytes.
-    const GO_META: &str = r#"{"Version":1,"ID":"3-77-1795395401949","Index":77,"Term":3,"Peers":"kalhZGRyZXNzLTA=","Configuration":{"Servers":[{"Suffrage":0,"ID":"a","Address":"address-0"}]},"ConfigurationIndex":2,"Size":9,"CRC":"mV3Jux85Gfo="}"#;
-
-    fn add(folder: &Path, name: &str, meta: &str) {
-        fs::create_dir_all(folder.join(name)).unwrap();
-        fs::write(folder.join(name).join("meta.json"), meta).unwrap();
-    }
-
-    #[test]
-    fn snapshots_are_listed_as_raft_lists_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let named =
-            |id: &str, index: u64| GO_META.replace("3-77-1795395401949", id).replace(":77,", &format!(":{index},"));
-        add(folder.path(), "3-9-1", &named("3-9-1", 9));
-        add(folder.path(), "3-77-1", &named("3-77-1", 77));
-        add(folder.path(), "3-78-1.tmp", &named("3-78-1", 78));
-        add(folder.path(), "3-79-1", "{");
-        add(folder.path(), "3-80-1", &named("3-80-1", 80).replace("\"Version\":1", "\"Version\":2"));
-        let found = list(folder.path()).unwrap();
-        let ids: Vec<&str> = found.listed.iter().map(|meta| meta.id.as_str()).collect();
-        assert_eq!(ids, ["3-77-1", "3-9-1"]);
-        let ignored: Vec<&str> = found.ignored.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(ignored, ["3-78-1.tmp", "3-79-1", "3-80-1"]);
-        assert_eq!(found.listed[0].configuration.servers[0].address, "address-0");
-        assert_eq!((found.listed[0].size, found.listed[0].configuration_index), (9, Index(2)));
-    }
-
-    #[test]
-    fn a_meta_is_read_as_leniently_as_go_reads_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let lenient = GO_META.replace("Index\":77", "iNDEX\":77").replace("\"Size\":9", "\"Size\":null,\"New\":{}");
-        add(folder.path(), "3-77-1", &lenient);
-        let found = list(folder.path()).unwrap();
-        let [meta] = found.listed.as_slice() else { panic!("{found:?}") };
-        assert_eq!((meta.index, meta.configuration_index, meta.size), (Index(77), Index(2), 0));
-    }
-
-    #[test]
-    fn a_meta_is_encoded_as_go_does() {
-        let folder = tempfile::tempdir().unwrap();
-        let text = GO_META.replace("address-0", "a\\u003cb") + "\n";
-        add(folder.path(), "3-77-1795395401949", &text);
-        let listed = list(folder.path()).unwrap().listed;
-        assert_eq!(String::from_utf8(encode_meta(&listed[0])).unwrap(), text);
-    }
-
-    /// Each of these was put before raft 1.8.0, which read all but the last two.
-    #[test]
-    fn what_go_reads_is_listed_and_what_it_passes_over_is_not() {
-        let listed = |change: &dyn Fn(&str) -> String| {
-            let folder = tempfile::tempdir().unwrap();
-            add(folder.path(), "3-77-1", &change(GO_META));
-            list(folder.path()).unwrap().listed.into_iter().next()
-        };
-        let same = listed(&str::to_owned);
-        assert_eq!(listed(&|meta| format!("{meta}\0garbage")), same);
-        assert_eq!(listed(&|meta| meta.replace("mV3J", "mV\\r\\n3J")), same);
-        assert_eq!(listed(&|meta| meta.replace("\"Size\":9", "\"Size\":-1")).unwrap().size, 0);
-        let last = listed(&|meta| meta.replace("\"Term\":3", "\"Term\":3,\"INDEX\":5")).unwrap();
-        assert_eq!(last.index, Index(5), "the last of two keys");
-        let suffrage = |text: &str| {
-            let meta = listed(&|meta| meta.replace("\"Suffrage\":0", &format!("\"Suffrage\":{text}")));
-            meta.unwrap().configuration.servers[0].suffrage
-        };
-        assert_eq!([suffrage("300"), suffrage("-1")], [Suffrage::Unknown(u8::MAX); 2]);
-        let nobody = listed(&|meta| meta.replace("[{", "[null,{")).unwrap();
-        assert_eq!(nobody.configuration.servers.len(), 2);
-        assert_eq!(listed(&|_| "null".to_owned()).unwrap().id, "");
-        assert_eq!(listed(&|meta| meta.replace("\"Version\":1", "\"Version\":-1")), None);
-        assert_eq!(listed(&|_| String::new()), None);
-    }
-
-    #[test]
-    fn no_folder_is_no_snapshot() {
-        assert_eq!(list(Path::new("/nonexistent/snapshots")).unwrap(), Snapshots::default());
-    }
 }

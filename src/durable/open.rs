@@ -27,8 +27,8 @@ mod tests {
 
     #[test]
     fn only_a_regular_file_is_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         std::fs::write(path("file"), "x").unwrap();
         std::os::unix::fs::symlink("file", path("link")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();

@@ -1,9 +1,8 @@
-//! cluster.json: what was generated, beside the servers' folders. raft doesn't read it; `verify` compares with it.
+//! cluster.json: what was generated, beside the servers' directories. raft doesn't read it; `verify` compares with it.
 
 use serde::{Deserialize, Serialize};
 
-use super::Plan;
-use crate::cluster::Election;
+use super::{ClusterSpec, Election};
 use crate::raft::{Server, Term};
 
 /// Name of the file.
@@ -34,9 +33,8 @@ pub struct ClusterFile {
 }
 
 impl ClusterFile {
-    /// What describes `plan`.
-    pub fn new(plan: &Plan<'_>, page_size: usize) -> ClusterFile {
-        let spec = plan.spec();
+    /// What describes a cluster whose nodes all start in `current_term`.
+    pub fn new(spec: &ClusterSpec, current_term: Term, page_size: usize) -> ClusterFile {
         ClusterFile {
             format_version: FORMAT_VERSION,
             network: spec.network().map(str::to_owned),
@@ -44,7 +42,7 @@ impl ClusterFile {
             leader: spec.leader().id.clone(),
             election: spec.election(),
             initial_term: spec.initial_term(),
-            current_term: plan.final_term(),
+            current_term,
             page_size,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crc::{CRC_64_XZ, Crc, Table};
 
-use super::{META_FILE, STATE_FILE, SnapshotMeta};
-use crate::open::open_file;
+use crate::durable::open_file;
 use crate::payload::{Head, NotAPayload};
 use crate::raft::codec::decode_peers;
+use crate::raft::{META_FILE, STATE_FILE, SnapshotMeta};
 use crate::report::{Finding, Severity};
 
 /// Go's crc64.ECMA, with a table for 16 bytes at a time. (hashicorp/raft file_snapshot.go)
@@ -50,10 +50,10 @@ impl StateFile {
     }
 }
 
-/// Checks a snapshot in `folder`, the snapshot store. `is_newest`: op-conductor keeps one and tries no other, so what is
+/// Checks a snapshot in `directory`, the snapshot store. `is_newest`: op-conductor keeps one and tries no other, so what is
 /// wrong with older ones hurts nobody.
-pub fn check(folder: &Path, meta: &SnapshotMeta, is_newest: bool) -> Vec<Finding> {
-    let name = meta.folder.as_str();
+pub fn check(directory: &Path, meta: &SnapshotMeta, is_newest: bool) -> Vec<Finding> {
+    let name = meta.directory.as_str();
     let mut found = Vec::new();
     let bad = if is_newest { Severity::Error } else { Severity::Warning };
     let mut add = |id, severity, message: String| found.push(Finding::new(id, severity, message));
@@ -79,12 +79,12 @@ pub fn check(folder: &Path, meta: &SnapshotMeta, is_newest: bool) -> Vec<Finding
         let severity = if meta.version == 0 { bad } else { Severity::Warning };
         add("SNAP-009", severity, "Peers in its meta.json are not the addresses of its voters".to_owned());
     }
-    match StateFile::read(&folder.join(name)) {
+    match StateFile::read(&directory.join(name)) {
         Err(error) => add("SNAP-002", bad, format!("{STATE_FILE}: {error}: raft can't load it")),
         Ok(state) => check_state(meta, state, bad, &mut add),
     }
-    let place = format!("{}/{name}", crate::state_dir::SNAPSHOTS_DIR);
-    let hint = "restore this node's whole folder from one backup, or remove it from the cluster and add it again with an empty folder";
+    let place = format!("{}/{name}", crate::state::dir::SNAPSHOTS_DIR);
+    let hint = "restore this node's whole directory from one backup, or remove it from the cluster and add it again with an empty directory";
     let placed = |finding: Finding| match finding.severity {
         Severity::Error => finding.in_file(&place).hint(hint),
         _ => finding.in_file(&place),
@@ -121,14 +121,14 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::raft::snapshot_store::list;
+    use crate::state::snapshots::list;
 
     const STATE: &[u8] = include_bytes!("../../../tests/vectors/payload/v3.ssz");
 
     /// A snapshot as raft writes it, with `change` made to its meta.json.
     fn ids(change: impl Fn(String) -> String, state: &[u8]) -> Vec<(&'static str, Severity)> {
-        let folder = tempfile::tempdir().unwrap();
-        let snapshot = folder.path().join("3-77-1");
+        let directory = tempfile::tempdir().unwrap();
+        let snapshot = directory.path().join("3-77-1");
         fs::create_dir(&snapshot).unwrap();
         let crc = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, CRC64.checksum(STATE).to_be_bytes());
         let meta = format!(
@@ -137,8 +137,8 @@ mod tests {
         );
         fs::write(snapshot.join(META_FILE), change(meta)).unwrap();
         fs::write(snapshot.join(STATE_FILE), state).unwrap();
-        let listed = list(folder.path()).unwrap().listed;
-        check(folder.path(), &listed[0], true).iter().map(|finding| (finding.id, finding.severity)).collect()
+        let listed = list(directory.path()).unwrap().listed;
+        check(directory.path(), &listed[0], true).iter().map(|finding| (finding.id, finding.severity)).collect()
     }
 
     #[test]

@@ -19,7 +19,7 @@ const PAGE_SIZE: u64 = 4096;
 
 /// An ordered store on disk, private to this run.
 pub struct Scratch {
-    folder: TempDir,
+    directory: TempDir,
     db: DB,
     batch: Vec<([u8; 8], Vec<u8>)>,
     batch_len: usize,
@@ -29,9 +29,9 @@ pub struct Scratch {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No room, or no right to write.
-    #[error("the scratch store in {}: {reason} (TMPDIR names another folder)", path.display())]
+    #[error("the scratch store in {}: {reason} (TMPDIR names another directory)", path.display())]
     Store {
-        /// The temporary folder.
+        /// The temporary directory.
         path: PathBuf,
         /// What happened.
         reason: String,
@@ -40,19 +40,19 @@ pub enum Error {
 
 impl std::fmt::Debug for Scratch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scratch").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Scratch").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 
 impl Scratch {
-    /// Makes one in the temporary folder.
+    /// Makes one in the temporary directory.
     pub fn create() -> Result<Scratch, Error> {
         let fail = |reason: String| Error::Store { path: std::env::temp_dir(), reason };
-        let folder = tempfile::Builder::new().prefix("op-conductor-init-scratch-").tempdir();
-        let folder = folder.map_err(|error| fail(error.to_string()))?;
-        let db = OpenOptions::new().pagesize(PAGE_SIZE).open(folder.path().join("scratch.jammdb"));
+        let directory = tempfile::Builder::new().prefix("op-conductor-init-scratch-").tempdir();
+        let directory = directory.map_err(|error| fail(error.to_string()))?;
+        let db = OpenOptions::new().pagesize(PAGE_SIZE).open(directory.path().join("scratch.jammdb"));
         let db = db.map_err(|error| fail(error.to_string()))?;
-        Ok(Scratch { folder, db, batch: Vec::new(), batch_len: 0 })
+        Ok(Scratch { directory, db, batch: Vec::new(), batch_len: 0 })
     }
 
     /// Adds a pair; the last one of a key counts.
@@ -66,7 +66,7 @@ impl Scratch {
     }
 
     fn fail(&self, error: &jammdb::Error) -> Error {
-        Error::Store { path: self.folder.path().to_owned(), reason: error.to_string() }
+        Error::Store { path: self.directory.path().to_owned(), reason: error.to_string() }
     }
 
     fn write(&mut self) -> Result<(), Error> {
@@ -112,7 +112,7 @@ mod tests {
             scratch.put(key, key.to_le_bytes().repeat(3)).unwrap();
         }
         let mut next = 0_u64;
-        let folder = scratch.folder.path().to_owned();
+        let directory = scratch.directory.path().to_owned();
         scratch
             .each(|key, value| {
                 assert_eq!((key, value), (next, &next.to_le_bytes().repeat(3)[..]));
@@ -122,7 +122,7 @@ mod tests {
             .unwrap();
         assert_eq!(next, count);
         drop(scratch);
-        assert!(!folder.exists());
+        assert!(!directory.exists());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 /// The page that people read is the source.
-const PAGE: &str = include_str!("../docs/FINDINGS.md");
+const PAGE: &str = include_str!("../../docs/FINDINGS.md");
 
 /// One kind of finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bolt::{self, Reader};
-use crate::open::open_file;
+use crate::durable::open_file;
 use crate::raft::codec::decode_log;
 use crate::raft::{self, Index, LOGS_BUCKET, Log, Term};
-use crate::state_dir::LOG_FILE;
+use crate::state::dir::LOG_FILE;
 
 pub use filter::{Block, Filter, Indexes, Span};
 
@@ -100,9 +100,9 @@ struct Chunk {
 pub type Bounds = Option<(Index, Index)>;
 
 impl Entries {
-    /// The log of the server's folder `folder`, from index `from` on.
-    pub fn open(folder: &Path, from: Index) -> Result<Entries, Error> {
-        Entries::open_file(&folder.join(LOG_FILE), from)
+    /// The log of the server's directory `directory`, from index `from` on.
+    pub fn open(directory: &Path, from: Index) -> Result<Entries, Error> {
+        Entries::open_file(&directory.join(LOG_FILE), from)
     }
 
     /// The log store `path`, from index `from` on.
@@ -296,11 +296,11 @@ mod tests {
 
     #[test]
     fn a_log_of_many_chunks_is_read_from_any_index() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(LOG_FILE);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LOG_FILE);
         put(&path, 5..205, 1, CHUNK_LEN / 50);
         for from in [0, 5, 100, 204, 205] {
-            let mut entries = Entries::open(folder.path(), Index(from)).unwrap();
+            let mut entries = Entries::open(directory.path(), Index(from)).unwrap();
             assert_eq!(entries.bounds().unwrap(), Some((Index(5), Index(204))));
             assert_eq!(indexes(&mut entries), (from.max(5)..205).collect::<Vec<_>>(), "from {from}");
         }
@@ -308,10 +308,10 @@ mod tests {
 
     #[test]
     fn a_log_that_grows_is_read_to_its_new_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(LOG_FILE);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LOG_FILE);
         put(&path, 1..100, 1, CHUNK_LEN / 50);
-        let mut entries = Entries::open(folder.path(), Index(0)).unwrap();
+        let mut entries = Entries::open(directory.path(), Index(0)).unwrap();
         assert_eq!(entries.next_log().unwrap().unwrap().index, Index(1));
         put(&path, 100..103, 2, 10);
         assert_eq!(indexes(&mut entries), (2..103).collect::<Vec<_>>());
@@ -319,10 +319,10 @@ mod tests {
 
     #[test]
     fn an_entry_that_another_leader_replaced_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(LOG_FILE);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LOG_FILE);
         put(&path, 1..100, 1, CHUNK_LEN / 50);
-        let mut entries = Entries::open(folder.path(), Index(0)).unwrap();
+        let mut entries = Entries::open(directory.path(), Index(0)).unwrap();
         assert_eq!(entries.next_log().unwrap().unwrap().index, Index(1));
         put(&path, 1..100, 2, CHUNK_LEN / 50);
         let error = loop {
@@ -336,10 +336,10 @@ mod tests {
 
     #[test]
     fn what_is_no_log_store_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(LOG_FILE);
-        assert!(matches!(Entries::open(folder.path(), Index(0)), Err(Error::Io { .. })));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LOG_FILE);
+        assert!(matches!(Entries::open(directory.path(), Index(0)), Err(Error::Io { .. })));
         std::fs::write(&path, vec![1; 10_000]).unwrap();
-        assert!(matches!(Entries::open(folder.path(), Index(0)).unwrap().next_log(), Err(Error::Bolt { .. })));
+        assert!(matches!(Entries::open(directory.path(), Index(0)).unwrap().next_log(), Err(Error::Bolt { .. })));
     }
 }

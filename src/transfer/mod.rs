@@ -1,7 +1,9 @@
-//! A log as lines of JSON, one entry each: out of a server's log, and into a new server's folder.
+//! A log as lines of JSON, one entry each: out of a server's log, and into a new server's directory.
 //!
 //! Import takes the lines in any order. While they come in order they are written at once; from the first that doesn't
 //! on, they go through the scratch store. Memory holds a few entries, however long the log.
+
+pub mod scratch;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,10 +14,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::bolt::{self, BulkWriter};
-use crate::progress::Progress;
+use crate::report::Progress;
+use scratch::Scratch;
+
 use crate::raft::codec::{decode_log, encode_log};
 use crate::raft::{AppendedAt, CONF_BUCKET, CURRENT_TERM, Index, LOGS_BUCKET, Log, LogType, Term};
-use crate::scratch::{self, Scratch};
 
 /// An entry as a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +98,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Line {
-    /// The line of an entry. With `payloads`, data goes to a file of that folder.
+    /// The line of an entry. With `payloads`, data goes to a file of that directory.
     pub fn new(log: &Log<'_>, payloads: Option<&Path>) -> io::Result<Line> {
         let mut line = Line {
             index: log.index.0,
@@ -107,9 +110,9 @@ impl Line {
             extensions: log.extensions.as_deref().map(to_hex),
         };
         match (log.data.as_deref(), payloads.filter(|_| log.kind == LogType::Command)) {
-            (Some(data), Some(folder)) => {
+            (Some(data), Some(directory)) => {
                 let name = format!("{}.ssz", log.index);
-                File::create_new(folder.join(&name))?.write_all(data)?;
+                File::create_new(directory.join(&name))?.write_all(data)?;
                 line.data_file = Some(name);
             }
             (data, _) => line.data = data.map(to_hex),
@@ -127,11 +130,11 @@ impl Line {
             (Some(_), Some(_)) => return Err("both data and data_file".to_owned()),
             (data, None) => bytes("data", data)?,
             (None, Some(name)) => {
-                let folder = payloads.ok_or("data_file: --payloads names the folder of such files")?;
+                let directory = payloads.ok_or("data_file: --payloads names the directory of such files")?;
                 if name.is_empty() || name.contains('/') || name == ".." {
                     return Err(format!("data_file: expected the name of a file in --payloads, found {name:?}"));
                 }
-                let path = folder.join(name);
+                let path = directory.join(name);
                 Some(std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?)
             }
         };
@@ -413,8 +416,8 @@ fn check_term(term: Term, before: Term, index: Index) -> Result<(), String> {
     Ok(())
 }
 
-/// Where payloads are written to: a new folder.
-pub fn payload_folder(path: &Path) -> io::Result<PathBuf> {
+/// Where payloads are written to: a new directory.
+pub fn payload_directory(path: &Path) -> io::Result<PathBuf> {
     std::fs::create_dir(path)?;
     Ok(path.to_owned())
 }
@@ -422,7 +425,7 @@ pub fn payload_folder(path: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entries::Entries;
+    use crate::state::entries::Entries;
 
     fn log(index: u64, term: u64) -> Log<'static> {
         Log {

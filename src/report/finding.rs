@@ -34,10 +34,10 @@ impl fmt::Display for Severity {
 /// Where a finding is. What is known is said.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 pub struct Place {
-    /// Id of the server in whose folder it is.
+    /// Id of the server in whose directory it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// File in that folder.
+    /// File in that directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// Page of a bolt file.
@@ -101,7 +101,7 @@ impl Finding {
         Finding { id, severity, place: Place::default(), message: message.into(), count: 1, hint: None }
     }
 
-    /// The same in the folder of `node`.
+    /// The same in the directory of `node`.
     #[must_use]
     pub fn in_node(mut self, node: &str) -> Finding {
         self.place.node = Some(node.to_owned());

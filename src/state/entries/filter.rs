@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn each_condition_counts() {
-        let data = include_bytes!("../../tests/vectors/payload/v3.ssz");
+        let data = include_bytes!("../../../tests/vectors/payload/v3.ssz");
         let log = Log {
             index: Index(2),
             term: Term(3),
