@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::raft::{Configuration, Server, Suffrage, Term};
+use crate::raft::{Configuration, LAST_NUMBER, Server, Suffrage, Term};
 
 pub use file::{CLUSTER_FILE, ClusterFile};
 pub use names::{AddressError, IdError, check_address};
@@ -181,13 +181,13 @@ fn find_leader(leader: &str, ids: &[&str], nonvoters: &[&str]) -> Result<usize, 
     Ok(position)
 }
 
-/// The plan's last term and the term of the election that follows must be numbers too.
+/// The plan's last term and those of the elections that follow must be numbers too, with room for all of a cluster's life.
 fn check_term(initial_term: u64, election: Election, voter_count: usize) -> Result<(), SpecError> {
     let plan_terms = match election {
         Election::Named => voter_count as u64,
         Election::Open => 0,
     };
-    let max = u64::MAX - plan_terms - 1;
+    let max = LAST_NUMBER - plan_terms - 1;
     match initial_term {
         0 => Err(SpecError::ZeroTerm),
         term if term > max => Err(SpecError::TermTooHigh { term, max }),

@@ -137,13 +137,13 @@ fn a_cluster_needs_a_voter() {
 #[test]
 fn the_election_after_the_plan_must_have_a_term() {
     assert_eq!(errors(&SpecText { initial_term: 0, ..GOOD }), [SpecError::ZeroTerm]);
-    let max = u64::MAX - 4;
+    let max = LAST_NUMBER - 4;
     assert!(ClusterSpec::parse(&SpecText { initial_term: max, ..GOOD }).is_ok());
     let found = errors(&SpecText { initial_term: max + 1, ..GOOD });
     assert_eq!(found, [SpecError::TermTooHigh { term: max + 1, max }]);
-    let open = SpecText { initial_term: u64::MAX - 1, election: Election::Open, ..GOOD };
+    let open = SpecText { initial_term: LAST_NUMBER - 1, election: Election::Open, ..GOOD };
     assert!(ClusterSpec::parse(&open).is_ok());
-    assert!(ClusterSpec::parse(&SpecText { initial_term: u64::MAX, ..open }).is_err());
+    assert!(ClusterSpec::parse(&SpecText { initial_term: LAST_NUMBER, ..open }).is_err());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::stable_store::StableState;
 use crate::report::{Finding, Findings, Severity};
 
 /// An index or a term above this one leaves no room for those to come.
-const LAST_NUMBER: u64 = u64::MAX - (1 << 32);
+pub(crate) const LAST_NUMBER: u64 = u64::MAX - (1 << 32);
 
 /// A configuration and the entry that it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

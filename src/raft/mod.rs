@@ -12,6 +12,7 @@ mod log;
 mod snapshot_meta;
 mod stable_store;
 
+pub(crate) use check::LAST_NUMBER;
 pub use check::{ConfigurationAt, LogChecker, LogSummary, check_stable};
 pub use configuration::{Configuration, ConfigurationError, Server, Suffrage};
 pub use error::Error;
