@@ -110,7 +110,7 @@ fn warnings(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt::
     again with an empty directory."
     )?;
     if options.only.is_some() {
-        writeln!(out, "    --only is sound if every server's directory is made with the same other flags.")?;
+        writeln!(out, "    --only is sound if every server's directory is made with the same flags.")?;
     }
     Ok(())
 }
