@@ -19,8 +19,8 @@ use crate::payload::Release;
 use crate::raft::{Configuration, Log};
 use crate::report::Progress;
 use crate::report::{Finding, Severity};
-use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
-use crate::state::{Depth, Error, Node, stable_state, state_directories};
+use crate::state::dir::{SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::{Depth, Error, Node, Servers, StateDir, stable_state};
 
 pub use members::{Error as MembersError, Expected};
 
@@ -82,19 +82,19 @@ pub fn verify_to(
     let mut contents = Contents::default();
     let mut nodes: Vec<Node> = Vec::new();
     let mut findings = Vec::new();
-    let directories = match state_directories(path) {
-        // A first call may have been interrupted before anything was in its place.
-        Err(Error::NoState { .. }) if has_interrupted(path) => Vec::new(),
-        directories => directories?,
-    };
-    for directory in &directories {
-        progress.expect(directory.join(LOG_FILE).metadata().map_or(0, |metadata| metadata.len()));
+    let servers = Servers::find_any(path)?;
+    // A first call may have been interrupted before anything was in its place.
+    if servers.dirs().is_empty() && !has_interrupted(path) {
+        return Err(Error::NoState { path: path.to_owned() });
     }
-    let compares = directories.len() > 1;
-    for directory in &directories {
+    for dir in servers.dirs() {
+        progress.expect(dir.log_path().metadata().map_or(0, |metadata| metadata.len()));
+    }
+    let compares = servers.dirs().len() > 1;
+    for dir in servers.dirs() {
         let node = nodes.len();
         contents.begin(node, 0);
-        let read = Node::read(directory, depth, &mut |log| match log {
+        let read = Node::read(dir, depth, &mut |log| match log {
             Some(log) => {
                 progress.advance(log.data.as_ref().map_or(0, |data| data.len() as u64));
                 if compares {
@@ -104,12 +104,12 @@ pub fn verify_to(
             None => contents.begin(node, 0),
         });
         nodes.push(read?);
-        findings.extend(access::check(directory));
+        findings.extend(access::check(dir));
     }
     findings.extend(nodes.iter().flat_map(|node| node.findings.iter().cloned()));
     let mut winners = None;
     if compares {
-        compare_entries(&nodes, contents, &mut findings)?;
+        compare_entries(&nodes, servers.dirs(), contents, &mut findings)?;
         compare_nodes(&nodes, &mut findings);
         winners = Some(next_leaders(&nodes, &mut findings));
     }
@@ -121,8 +121,7 @@ pub fn verify_to(
     ahead.into_iter().for_each(|node| even_voters(node, &mut findings));
     check_heads(&nodes, release, &mut findings);
     interrupted(path, &mut findings);
-    let single = (directories == [path]).then(|| std::path::absolute(path).ok()).flatten();
-    let above = single.as_deref().and_then(Path::parent);
+    let above = servers.is_one().then(|| servers.root());
     if let Some(above) = above.filter(|above| has_interrupted(above)) {
         interrupted(above, &mut findings);
     }
@@ -203,7 +202,12 @@ impl Contents {
 }
 
 /// Log matching: entries of the same index and term must be the same. (raft paper 5.3)
-fn compare_entries(nodes: &[Node], mut contents: Contents, findings: &mut Vec<Finding>) -> Result<(), Error> {
+fn compare_entries(
+    nodes: &[Node],
+    dirs: &[StateDir],
+    mut contents: Contents,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Error> {
     // So many windows hold all logs without gaps. A log with more gaps is told of elsewhere (RAFT-005), and would take
     // a look at all files for each.
     let windows: u64 = nodes.iter().map(|node| node.log.count / WINDOW + 2).sum();
@@ -215,7 +219,7 @@ fn compare_entries(nodes: &[Node], mut contents: Contents, findings: &mut Vec<Fi
                 continue;
             }
             contents.begin(node, start);
-            Node::read(&state.path, Depth::Content, &mut |log| match log {
+            Node::read(&dirs[node], Depth::Content, &mut |log| match log {
                 Some(log) => contents.add(log),
                 None => contents.begin(node, start),
             })?;
