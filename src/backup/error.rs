@@ -149,4 +149,19 @@ impl Error {
                 | Error::State(dir::Error::Durable(durable::Error::Locked { .. }))
         )
     }
+
+    /// Whether the backup that was looked at is at fault, rather than the look: a disk that fails says nothing of a backup.
+    pub(super) fn is_damage(&self) -> bool {
+        use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+        match self {
+            Error::NoBackup { .. } | Error::Parent { .. } | Error::Unusual { .. } | Error::Name { .. } => true,
+            // What the decoders say has one of these kinds, what the system says another.
+            Error::Archive { source, .. } => {
+                source.raw_os_error().is_none()
+                    && matches!(source.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)
+            }
+            Error::Read(state::Error::NoState { .. }) => true,
+            _ => false,
+        }
+    }
 }

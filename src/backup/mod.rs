@@ -10,16 +10,17 @@
 //!
 //! A node that is stopped is copied byte for byte, under a shared lock. One that runs is copied without (`live`).
 
-mod ancestor;
 mod archive;
 pub(crate) mod check;
 mod collect;
 pub(crate) mod copy;
 mod error;
+mod legacy;
+mod list;
 mod live;
 mod manifest;
 mod open;
-mod shelf;
+mod prune;
 
 use std::fs::File;
 use std::io;
@@ -37,8 +38,10 @@ pub use manifest::{
     ConfigurationInfo, DirectoryEntry, FileEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, NodeEntry, NodeInfo,
     SUMS_FILE, SnapshotInfo, Vote,
 };
-pub use open::{ANCESTORS_FILE, Backup, EachFile, Form, names_in};
-pub use shelf::{Listed, Pruned, list, prune};
+pub use legacy::ANCESTORS_FILE;
+pub use list::{Listed, list};
+pub use open::{Backup, EachFile, Form, names_in};
+pub use prune::{Pruned, prune};
 
 use crate::cluster::CLUSTER_FILE;
 use crate::durable::{self, Fresh, Syncer};

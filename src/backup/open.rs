@@ -5,17 +5,18 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use super::NAME;
 use super::archive::{self, EXTENSION, Go};
 use super::copy::sha256;
 use super::error::Error;
+use super::legacy::{self, ANCESTORS_FILE};
 use super::manifest::{Layout, MANIFEST_FILE, MAX_LEN, Manifest, SUMS_FILE, same_sums};
 use crate::durable::open_file;
 use crate::report::Progress;
 use crate::report::{Finding, Severity};
-
-/// What the ancestor's `backup` leaves in each of its backups.
-pub const ANCESTORS_FILE: &str = "backup-metadata.txt";
 
 /// A backup that is there.
 #[derive(Debug)]
@@ -59,7 +60,8 @@ impl Backup {
         };
         let Some(bytes) = text else {
             if path.join(ANCESTORS_FILE).exists() {
-                return super::ancestor::open(path);
+                let (manifest, findings) = legacy::describe(path)?;
+                return Ok(Backup { path: path.to_owned(), form: Form::Directory, manifest, findings, by_ancestor: true });
             }
             let names = names_in(path)?;
             return Err(match names.is_empty() {
@@ -125,11 +127,6 @@ impl Backup {
             ),
         }
         Ok(Backup { path: path.to_owned(), form, manifest, findings, by_ancestor: false })
-    }
-
-    /// A backup of the ancestor's.
-    pub(super) fn of_ancestor(path: &Path, manifest: Manifest, findings: Vec<Finding>) -> Backup {
-        Backup { path: path.to_owned(), form: Form::Directory, manifest, findings, by_ancestor: true }
     }
 
     /// Where it is.
@@ -237,27 +234,37 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Names of the backups in a directory, oldest first.
+/// Names of the backups in a directory, in the order of their names' times. What only leads to one is none: a symbolic link,
+/// or an entry that is neither a directory nor an archive.
 pub fn names_in(directory: &Path) -> Result<Vec<String>, Error> {
     let fail = |source| Error::Io { doing: "reading", path: directory.to_owned(), source };
     let mut names = BTreeMap::new();
     for entry in fs::read_dir(directory).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let Some(rest) = name.strip_prefix(NAME) else { continue };
-        let is_dir = entry.path().is_dir();
-        if !is_dir && !name.ends_with(EXTENSION) {
-            continue;
+        let kind = entry.file_type().map_err(fail)?;
+        if name.starts_with(NAME) && (kind.is_dir() || kind.is_file() && name.ends_with(EXTENSION)) {
+            names.insert(order(&name), name);
         }
-        names.insert(order(rest.strip_suffix(EXTENSION).unwrap_or(rest), &name), name);
     }
     Ok(names.into_values().collect())
 }
 
-/// The time in a name, and the number behind it.
-fn order(rest: &str, name: &str) -> (String, u64, String) {
-    let mut parts = rest.splitn(3, '-');
+/// The time in a name, the number after it, and the name.
+fn order(name: &str) -> (String, u64, String) {
+    let mut parts = stem(name).splitn(3, '-');
     let time = format!("{}-{}", parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let number = parts.next().and_then(|number| number.parse().ok()).unwrap_or(1);
     (time, number, name.to_owned())
+}
+
+/// When a backup was made, by its name.
+pub(super) fn time_in_name(name: &str) -> Option<Timestamp> {
+    let time = stem(name).get(..15)?;
+    jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", time).ok()?.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp())
+}
+
+fn stem(name: &str) -> &str {
+    let name = name.strip_prefix(NAME).unwrap_or(name);
+    name.strip_suffix(EXTENSION).unwrap_or(name)
 }
