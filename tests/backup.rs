@@ -270,7 +270,7 @@ fn list_tells_what_each_backup_has() {
     );
     let (code, _, stderr) = run(&["backups", "verify", backups.to_str().unwrap()]);
     assert_eq!(code, 1, "the directory above is no backup");
-    assert!(stderr.contains("holds backups, and is none itself"), "{stderr}");
+    assert!(stderr.contains("is a directory of backups, not a backup"), "{stderr}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::error::Error;
+use super::error::{Error, NoBackup};
 use super::manifest::{DirectoryEntry, FileEntry, Layout, Manifest, NodeEntry, NodeInfo};
 use crate::report::{Finding, Severity};
 use crate::state::dir::{DIR_MODE, LOG_FILE, STABLE_FILE};
@@ -35,7 +35,7 @@ pub(super) fn describe(path: &Path) -> Result<(Manifest, Vec<Finding>), Error> {
         }
     }
     if manifest.nodes.is_empty() {
-        return Err(Error::NoBackup { path: path.to_owned(), reason: "no database in it".to_owned() });
+        return Err(Error::NoBackup { path: path.to_owned(), reason: NoBackup::NoDatabase });
     }
     let message = "a backup of the tool before this one: it has no hashes and no snapshots, and may have been made while the node wrote";
     let finding = Finding::new("BACKUP-006", Severity::Warning, message)

@@ -34,8 +34,10 @@ pub struct Listed {
 /// Lists the backups in `directory`, oldest first, by their manifests alone. One that can't be read takes its place by the
 /// time in its name.
 pub fn list(directory: &Path) -> Result<Vec<Listed>, Error> {
-    let mut listed: Vec<Listed> =
-        names_in(directory)?.into_iter().map(|name| describe(name.clone(), Backup::open(&directory.join(name)))).collect();
+    let mut listed: Vec<Listed> = names_in(directory)?
+        .into_iter()
+        .map(|name| describe(name.clone(), Backup::open(&directory.join(name))))
+        .collect();
     // The sort is stable: backups of one moment stay in the order of their names.
     listed.sort_by_key(|it| it.created.or_else(|| time_in_name(&it.name)));
     Ok(listed)

@@ -33,13 +33,13 @@ use collect::Making;
 
 pub use archive::EXTENSION;
 pub use check::{Verified, verify};
-pub use error::Error;
-pub use manifest::{
-    ConfigurationInfo, DirectoryEntry, FileEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, NodeEntry, NodeInfo,
-    SUMS_FILE, SnapshotInfo, Vote,
-};
+pub use error::{Error, NoBackup};
 pub use legacy::ANCESTORS_FILE;
 pub use list::{Listed, list};
+pub use manifest::{
+    ConfigurationInfo, DirectoryEntry, FileEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, ManifestError, NodeEntry,
+    NodeInfo, SUMS_FILE, SnapshotInfo, Vote,
+};
 pub use open::{Backup, EachFile, Form, names_in};
 pub use prune::{Pruned, prune};
 
@@ -116,7 +116,12 @@ pub fn backup(
     fresh.write_file(Path::new(MADE).join(SUMS_FILE), sums.as_bytes(), ADDED_MODE)?;
     syncer.map_or(Ok(()), Syncer::finish)?;
     let path = match form {
-        Form::Directory => fresh.publish(MADE, names(&manifest, ""))?,
+        Form::Directory => {
+            if *Backup::open(&fresh.path().join(MADE))?.manifest() != manifest {
+                return Err(Error::NotSound { findings: Vec::new() });
+            }
+            fresh.publish(MADE, names(&manifest, ""))?
+        }
         Form::Archive => {
             pack(&mut fresh, &manifest)?;
             fresh.publish(PACKED, names(&manifest, EXTENSION))?

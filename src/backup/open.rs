@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::NAME;
 use super::archive::{self, EXTENSION, Go};
 use super::copy::sha256;
-use super::error::Error;
+use super::error::{Error, NoBackup};
 use super::legacy::{self, ANCESTORS_FILE};
 use super::manifest::{Layout, MANIFEST_FILE, MAX_LEN, Manifest, SUMS_FILE, same_sums};
 use crate::durable::open_file;
@@ -61,11 +61,17 @@ impl Backup {
         let Some(bytes) = text else {
             if path.join(ANCESTORS_FILE).exists() {
                 let (manifest, findings) = legacy::describe(path)?;
-                return Ok(Backup { path: path.to_owned(), form: Form::Directory, manifest, findings, by_ancestor: true });
+                return Ok(Backup {
+                    path: path.to_owned(),
+                    form: Form::Directory,
+                    manifest,
+                    findings,
+                    by_ancestor: true,
+                });
             }
             let names = names_in(path)?;
             return Err(match names.is_empty() {
-                true => Error::NoBackup { path: path.to_owned(), reason: format!("it has no {MANIFEST_FILE}") },
+                true => Error::NoBackup { path: path.to_owned(), reason: NoBackup::NoManifest },
                 false => Error::Parent { path: path.to_owned(), names },
             });
         };
@@ -77,32 +83,30 @@ impl Backup {
     }
 
     fn open_archive(path: &Path) -> Result<Backup, Error> {
-        let no_backup = |reason: &str| Error::NoBackup { path: path.to_owned(), reason: reason.to_owned() };
         let (mut manifest, mut sums) = (None, None);
-        let read = archive::unpack(
+        archive::unpack(
             path,
+            archive::most_bytes(2 * MAX_LEN, 3),
             &mut |name, bytes| {
-                let fail = |source| Error::Archive { path: path.to_owned(), source };
                 let slot = match name {
                     MANIFEST_FILE => &mut manifest,
                     SUMS_FILE => &mut sums,
                     _ => return Ok(Go::Enough),
                 };
-                let mut text = Vec::new();
-                bytes.take(MAX_LEN).read_to_end(&mut text).map_err(fail)?;
-                *slot = Some(text);
+                let damaged = |source| Error::Archive { path: path.to_owned(), source };
+                *slot = Some(bounded(bytes, Path::new(name)).map_err(damaged)?);
                 Ok(if manifest.is_some() && sums.is_some() { Go::Enough } else { Go::On })
             },
             &(),
-        );
-        read?;
-        let bytes = manifest.ok_or_else(|| no_backup("the archive doesn't begin with a manifest"))?;
+        )?;
+        let not_first = || Error::NoBackup { path: path.to_owned(), reason: NoBackup::ManifestNotFirst };
+        let bytes = manifest.ok_or_else(not_first)?;
         Backup::new(path, Form::Archive, &bytes, sums.as_deref())
     }
 
     fn new(path: &Path, form: Form, bytes: &[u8], sums: Option<&[u8]>) -> Result<Backup, Error> {
-        let no_backup = |reason| Error::NoBackup { path: path.to_owned(), reason };
-        let manifest = Manifest::decode(bytes).map_err(|reason| no_backup(format!("{MANIFEST_FILE}: {reason}")))?;
+        let no_backup = |reason| Error::NoBackup { path: path.to_owned(), reason: NoBackup::Manifest(reason) };
+        let manifest = Manifest::decode(bytes).map_err(no_backup)?;
         let mut findings = Vec::new();
         match sums {
             None => findings.push(
@@ -160,6 +164,7 @@ impl Backup {
         match self.form {
             Form::Archive => archive::unpack(
                 &self.path,
+                self.most_bytes(),
                 &mut |name, bytes| match name {
                     MANIFEST_FILE | SUMS_FILE => Ok(Go::On),
                     name => each(name, bytes).map(|()| Go::On),
@@ -176,6 +181,14 @@ impl Backup {
                 Ok(())
             }
         }
+    }
+
+    /// Bytes that an archive of this manifest may unpack to.
+    fn most_bytes(&self) -> u64 {
+        let Manifest { directories, files, .. } = &self.manifest;
+        // The manifest and the sums, and the directory itself.
+        let entries = (directories.len() + files.len() + 3) as u64;
+        archive::most_bytes(self.manifest.total_size().saturating_add(2 * MAX_LEN), entries)
     }
 
     /// The path by which the manifest knows a file. The ancestor's backup of one server has no directory for that.
@@ -229,9 +242,16 @@ fn walk(directory: &Path, inside: &str, found: &mut Vec<String>) -> Result<(), E
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     let fail = |source| Error::Io { doing: "reading", path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    open_file(path).and_then(|file| file.take(MAX_LEN).read_to_end(&mut bytes)).map_err(fail)?;
-    Ok(bytes)
+    bounded(&mut open_file(path).map_err(fail)?, path).map_err(fail)
+}
+
+/// Reads a manifest or sums. What is longer than either is an error, and not cut.
+fn bounded(bytes: &mut dyn Read, name: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    match bytes.take(MAX_LEN + 1).read_to_end(&mut text)? as u64 {
+        0..=MAX_LEN => Ok(text),
+        _ => Err(io::Error::other(format!("{}: expected at most {MAX_LEN} bytes", name.display()))),
+    }
 }
 
 /// Names of the backups in a directory, in the order of their names' times. What only leads to one is none: a symbolic link,
