@@ -200,12 +200,12 @@ fn all_that_is_wrong_with_a_cluster_is_told_at_once() {
     exit 2
     -- stdout
     -- stderr
-    error: --nodes: expected as many items as --server-ids has (3), found 2
+    error: --nodes: expected as many addresses as server ids (3), found 2
     error: --server-ids: item 2 "../y" has '/', but names one directory
-    error: --server-ids: item 3 "X" is the same as item 1 "x" but for case
+    error: --server-ids: item 3 "X" is the same as item 1 "x" except for case
     error: --nodes: item 1 "a:0" expected a port from 1 to 65535, found "0"
     error: --nodes: item 2 "a" has no port: expected host:port
-    error: --initial-leader: "z" is not in --server-ids
+    error: --initial-leader: "z" is not one of the server ids
     "#);
     assert_eq!(names(dir.path()), Vec::<String>::new());
 }

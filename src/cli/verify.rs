@@ -12,12 +12,13 @@ use super::progress::Bar;
 use super::text::{bytes, count, index_range, table, wrapped};
 use super::values::Format;
 use super::{Outcome, answer, junit};
+use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
 use op_conductor_init::payload::{RELEASES, Release};
 use op_conductor_init::report::explain::Explanation;
 use op_conductor_init::report::{Finding, Severity};
 use op_conductor_init::state::Node;
-use op_conductor_init::verify::{Expected, MembersError, Report, verify};
+use op_conductor_init::verify::{Report, compare_members, verify};
 
 /// A list of members of more bytes isn't read.
 const MAX_EXPECTED_LEN: u64 = 4 << 20;
@@ -93,7 +94,7 @@ impl Options {
         let expected = self.expected()?;
         let mut report = verify(&self.state_dir, self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
         if let Some((file, expected)) = &expected {
-            report.add(expected.compare(&report.nodes).map_err(|error| unexpected(file, error))?);
+            report.add(compare_members(expected, &report.nodes).map_err(|error| unexpected(file, error))?);
         }
         let all = report.findings.len();
         report.findings.retain(|finding| !self.ignore.iter().any(|ignored| ignored.id == finding.id));
@@ -119,12 +120,12 @@ impl Options {
     }
 
     /// Who should be in the cluster, by the file that says so.
-    fn expected(&self) -> Result<Option<(&Path, Expected)>, Failure> {
+    fn expected(&self) -> Result<Option<(&Path, MembersFile)>, Failure> {
         let Some(file) = self.expect.as_deref() else { return Ok(None) };
         let mut text = String::new();
         let read = open_file(file).and_then(|open| open.take(MAX_EXPECTED_LEN).read_to_string(&mut text));
         read.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
-        Ok(Some((file, Expected::parse(&text).map_err(|error| unexpected(file, error))?)))
+        Ok(Some((file, MembersFile::parse(&text).map_err(|error| unexpected(file, error))?)))
     }
 
     fn text(&self, report: &Report, ignored: usize) -> String {

@@ -9,14 +9,14 @@ use crate::raft::{Server, Term};
 pub const CLUSTER_FILE: &str = "cluster.json";
 const FORMAT_VERSION: u32 = 1;
 
-/// The content of cluster.json, its keys in the order of these fields.
+/// The content of cluster.json. Its keys are in the order of these fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterFile {
     /// 1; another number means other fields.
     pub format_version: u32,
     /// The label given at generation, or null.
     pub network: Option<String>,
-    /// All members, in the order of the flags: suffrage ("voter" or "nonvoter"), id, address.
+    /// All members, in the order of the ids: suffrage ("voter" or "nonvoter"), id, address.
     pub servers: Vec<Server>,
     /// Id of the named leader.
     pub leader: String,
@@ -33,7 +33,7 @@ pub struct ClusterFile {
 }
 
 impl ClusterFile {
-    /// What describes a cluster whose nodes all start in `current_term`.
+    /// Describes a cluster whose servers all start in `current_term`.
     pub fn new(spec: &ClusterSpec, current_term: Term, page_size: usize) -> ClusterFile {
         ClusterFile {
             format_version: FORMAT_VERSION,
@@ -48,7 +48,7 @@ impl ClusterFile {
         }
     }
 
-    /// Decodes a file; keys that this version doesn't know are passed over.
+    /// Decodes a file; keys that this version doesn't know are ignored.
     pub fn decode(bytes: &[u8]) -> Result<ClusterFile, serde_json::Error> {
         serde_json::from_slice(bytes)
     }

@@ -1,8 +1,9 @@
 //! What the operator asks for: the servers of a cluster, parsed and validated. No bytes, no I/O.
 //!
-//! A [`ClusterSpec`] can only be had by [`ClusterSpec::parse`], so whoever holds one need not check it again.
+//! [`ClusterSpec::parse`] is the only way to a [`ClusterSpec`], so a spec needs no further check.
 
 mod file;
+mod members;
 mod names;
 mod problem;
 #[cfg(test)]
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::raft::{Configuration, LAST_NUMBER, Server, Suffrage, Term};
 
 pub use file::{CLUSTER_FILE, ClusterFile};
+pub use members::{MemberList, MembersError, MembersFile};
 pub use names::{AddressError, IdError, check_address};
-pub use problem::{Flag, SpecError, SpecErrors, SpecWarning};
+pub use problem::{SpecError, SpecErrors, SpecField, SpecWarning};
 
 /// Who may win the first election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,22 +40,22 @@ impl fmt::Display for Election {
     }
 }
 
-/// The operator's words, as the flags have them. Lists are separated by commas; blanks around an item don't count.
+/// The operator's words, as `generate` takes them. Lists are separated by commas; blanks around an item are ignored.
 #[derive(Debug, Clone, Copy)]
 pub struct SpecText<'a> {
-    /// `--nodes`: addresses, in the order of the ids.
+    /// Addresses, in the order of the ids.
     pub nodes: &'a str,
-    /// `--server-ids`.
+    /// Ids.
     pub server_ids: &'a str,
-    /// `--nonvoters`: ids; blank for none.
+    /// Ids; blank if all servers vote.
     pub nonvoters: &'a str,
-    /// `--initial-leader`: an id.
+    /// Id of the server that must win the first election.
     pub initial_leader: &'a str,
-    /// `--initial-term`.
+    /// Term of the first entry.
     pub initial_term: u64,
-    /// `--network`.
+    /// A label, without effect on raft.
     pub network: Option<&'a str>,
-    /// `--election`.
+    /// Who may win the first election.
     pub election: Election,
 }
 
@@ -68,43 +70,43 @@ pub struct ClusterSpec {
 }
 
 impl ClusterSpec {
-    /// Makes a cluster of the operator's words.
+    /// Parses the operator's words.
     ///
     /// # Errors
-    /// All that is wrong with them, not only the first.
+    /// Everything that is wrong with them, not only the first.
     pub fn parse(text: &SpecText<'_>) -> Result<ClusterSpec, SpecErrors> {
-        let mut errors = Vec::new();
-        let (ids, addresses, nonvoters) = (items(text.server_ids), items(text.nodes), nonvoters(text.nonvoters));
-        if ids.len() != addresses.len() {
-            errors.push(SpecError::Lengths { ids: ids.len(), addresses: addresses.len() });
-        }
-        check_items(&ids, Flag::ServerIds, &mut errors, |position, item| {
-            let error = names::check_id(item).err()?;
-            Some(SpecError::Id { position, item: item.to_owned(), error })
-        });
-        check_items(&addresses, Flag::Nodes, &mut errors, |position, item| {
-            let error = names::check_address(item).err()?;
-            Some(SpecError::Address { position, item: item.to_owned(), error })
-        });
-        check_items(&nonvoters, Flag::Nonvoters, &mut errors, |position, item| {
-            (!ids.contains(&item)).then(|| SpecError::UnknownNonvoter { position, item: item.to_owned() })
-        });
-        let leader = find_leader(text.initial_leader.trim(), &ids, &nonvoters).map_err(|error| errors.push(error)).ok();
-        let voter_count = ids.iter().filter(|id| !nonvoters.contains(id)).count();
-        if voter_count == 0 {
-            errors.push(SpecError::NoVoter);
-        }
-        errors.extend(check_term(text.initial_term, text.election, voter_count).err());
-        match leader {
-            Some(leader) if errors.is_empty() => Ok(ClusterSpec {
-                network: text.network.map(str::trim).filter(|network| !network.is_empty()).map(str::to_owned),
-                configuration: configuration(&ids, &addresses, &nonvoters),
-                leader,
-                initial_term: Term(text.initial_term),
-                election: text.election,
-            }),
-            _ => Err(SpecErrors(errors)),
-        }
+        let lists = Lists {
+            ids: items(text.server_ids),
+            addresses: items(text.nodes),
+            nonvoters: nonvoters(text.nonvoters),
+            leader: text.initial_leader.trim(),
+        };
+        let (configuration, leader) = lists.check(text.initial_term, text.election)?;
+        Ok(ClusterSpec {
+            network: text.network.map(str::trim).filter(|network| !network.is_empty()).map(str::to_owned),
+            configuration,
+            leader,
+            initial_term: Term(text.initial_term),
+            election: text.election,
+        })
+    }
+
+    /// Makes a cluster of known members, in their order, with a named leader. Who is not a voter is a nonvoter.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, not only the first.
+    pub fn from_members(members: &Configuration, leader: &str, initial_term: Term) -> Result<ClusterSpec, SpecErrors> {
+        let servers = &members.servers;
+        let others = servers.iter().filter(|server| server.suffrage != Suffrage::Voter);
+        let lists = Lists {
+            ids: servers.iter().map(|server| server.id.as_str()).collect(),
+            addresses: servers.iter().map(|server| server.address.as_str()).collect(),
+            nonvoters: others.map(|server| server.id.as_str()).collect(),
+            leader,
+        };
+        let election = Election::Named;
+        let (configuration, leader) = lists.check(initial_term.0, election)?;
+        Ok(ClusterSpec { network: None, configuration, leader, initial_term, election })
     }
 
     /// What works, but not as people would expect.
@@ -117,7 +119,7 @@ impl ClusterSpec {
         self.network.as_deref()
     }
 
-    /// All members, in the order of the flags.
+    /// All members, in the order of the ids.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
     }
@@ -138,6 +140,46 @@ impl ClusterSpec {
     }
 }
 
+/// The servers by their ids and addresses, not checked yet.
+struct Lists<'a> {
+    ids: Vec<&'a str>,
+    addresses: Vec<&'a str>,
+    nonvoters: Vec<&'a str>,
+    leader: &'a str,
+}
+
+impl Lists<'_> {
+    /// The members, and which of them is the leader.
+    fn check(&self, initial_term: u64, election: Election) -> Result<(Configuration, usize), SpecErrors> {
+        let mut errors = Vec::new();
+        let Lists { ids, addresses, nonvoters, leader } = self;
+        if ids.len() != addresses.len() {
+            errors.push(SpecError::Lengths { ids: ids.len(), addresses: addresses.len() });
+        }
+        check_items(ids, SpecField::ServerIds, &mut errors, |position, item| {
+            let error = names::check_id(item).err()?;
+            Some(SpecError::Id { position, item: item.to_owned(), error })
+        });
+        check_items(addresses, SpecField::Nodes, &mut errors, |position, item| {
+            let error = names::check_address(item).err()?;
+            Some(SpecError::Address { position, item: item.to_owned(), error })
+        });
+        check_items(nonvoters, SpecField::Nonvoters, &mut errors, |position, item| {
+            (!ids.contains(&item)).then(|| SpecError::UnknownNonvoter { position, item: item.to_owned() })
+        });
+        let leader = find_leader(leader, ids, nonvoters).map_err(|error| errors.push(error)).ok();
+        let voter_count = ids.iter().filter(|id| !nonvoters.contains(id)).count();
+        if voter_count == 0 {
+            errors.push(SpecError::NoVoter);
+        }
+        errors.extend(check_term(initial_term, election, voter_count).err());
+        match leader {
+            Some(leader) if errors.is_empty() => Ok((configuration(ids, addresses, nonvoters), leader)),
+            _ => Err(SpecErrors(errors)),
+        }
+    }
+}
+
 /// The items of a list: at least one, each without the blanks around it.
 fn items(list: &str) -> Vec<&str> {
     list.split(',').map(str::trim).collect()
@@ -147,10 +189,10 @@ fn nonvoters(list: &str) -> Vec<&str> {
     if list.trim().is_empty() { Vec::new() } else { items(list) }
 }
 
-/// Adds what is wrong with each item, and with sound ones that stand there twice. Positions count from 1.
+/// Adds what is wrong with each item, and sound items that are there twice. Positions count from 1.
 fn check_items<'a>(
     items: &[&'a str],
-    flag: Flag,
+    field: SpecField,
     errors: &mut Vec<SpecError>,
     check: impl Fn(usize, &str) -> Option<SpecError>,
 ) {
@@ -160,11 +202,11 @@ fn check_items<'a>(
             errors.push(error);
             continue;
         }
-        // Names of hosts are equal but for case, and so are directories on some file systems.
+        // Case doesn't count in host names, nor in the names of directories on some file systems.
         let folded = item.to_lowercase();
         if let Some(&(first, other)) = seen.get(&folded) {
             let (item, other) = (item.to_owned(), other.to_owned());
-            errors.push(SpecError::Duplicate { flag, position, item, first, other });
+            errors.push(SpecError::Duplicate { field, position, item, first, other });
         } else {
             seen.insert(folded, (position, item));
         }
@@ -181,7 +223,7 @@ fn find_leader(leader: &str, ids: &[&str], nonvoters: &[&str]) -> Result<usize, 
     Ok(position)
 }
 
-/// The plan's last term and those of the elections that follow must be numbers too, with room for all of a cluster's life.
+/// The plan's last term and the terms of later elections must fit too, with room for a cluster's whole life.
 fn check_term(initial_term: u64, election: Election, voter_count: usize) -> Result<(), SpecError> {
     let plan_terms = match election {
         Election::Named => voter_count as u64,

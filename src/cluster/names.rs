@@ -1,14 +1,15 @@
-//! What may be a server's id, and what its address.
+//! What can be a server's id, and what can be its address.
 
 use std::net::Ipv6Addr;
 
 /// Longest name of a directory in bytes. (Linux NAME_MAX)
 const NAME_MAX_LEN: usize = 255;
-/// Names that stand beside the servers' directories for another reason.
+/// Names of other entries beside the servers' directories.
 const RESERVED: [&str; 2] = ["cluster.json", "lost+found"];
 
-/// Why a text is no id. An id is also the name of the server's directory.
+/// Why a text can't be an id. An id is also the name of the server's directory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdError {
     /// Nothing between two commas.
     #[error("is empty")]
@@ -31,14 +32,14 @@ pub enum IdError {
     /// A hidden directory, or `.` or `..`.
     #[error("starts with a dot, but names a directory")]
     LeadingDot,
-    /// No file system takes it.
+    /// Longer than a file system takes.
     #[error("expected at most {NAME_MAX_LEN} bytes, found {len}")]
     TooLong {
         /// Its length in bytes.
         len: usize,
     },
     /// The output directory has something else of that name.
-    #[error("is a name with another meaning in the output directory")]
+    #[error("is reserved")]
     Reserved,
 }
 
@@ -67,8 +68,9 @@ pub(super) fn check_id(id: &str) -> Result<(), IdError> {
     Ok(())
 }
 
-/// Why a text is no address that others can dial.
+/// Why a text can't be an address that other servers can dial.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AddressError {
     /// Nothing between two commas.
     #[error("is empty")]
@@ -82,7 +84,7 @@ pub enum AddressError {
     /// A host alone.
     #[error("has no port: expected host:port")]
     NoPort,
-    /// A port that nobody can dial.
+    /// A port that can't be dialled.
     #[error("expected a port from 1 to 65535, found {found:?}")]
     Port {
         /// What is there instead.
@@ -91,13 +93,13 @@ pub enum AddressError {
     /// A port alone.
     #[error("has no host: expected host:port")]
     NoHost,
-    /// An IPv6 address whose end can't be told from the port.
+    /// An IPv6 address that runs into the port.
     #[error("expected an IPv6 address in brackets: [2001:db8::1]:50050")]
     Unbracketed,
-    /// No IPv6 address between the brackets.
+    /// Something else between the brackets.
     #[error("expected an IPv6 address between the brackets")]
     Ipv6,
-    /// No name of a host has it.
+    /// A character that host names don't have.
     #[error("has {found:?} in its host name")]
     HostCharacter {
         /// Which character.
@@ -128,7 +130,7 @@ pub fn check_address(address: &str) -> Result<(), AddressError> {
             port
         }
     };
-    // parse alone would take "+1" and "01", which are other texts than what Go prints.
+    // parse alone would take "+1" and "01", which Go prints as other texts.
     let canonical = port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
     if canonical { Ok(()) } else { Err(AddressError::Port { found: port.to_owned() }) }
 }

@@ -1,4 +1,4 @@
-//! What is wrong, or odd, about the operator's words.
+//! What is wrong, or unusual, in the operator's words.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,113 +6,77 @@ use std::net::IpAddr;
 use super::names::{AddressError, IdError};
 use crate::raft::{Configuration, Server};
 
-/// A flag that holds a list.
+/// The part of the operator's words that an error or a warning is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flag {
-    /// `--nodes`.
+pub enum SpecField {
+    /// [`SpecText::nodes`](super::SpecText::nodes).
     Nodes,
-    /// `--server-ids`.
+    /// [`SpecText::server_ids`](super::SpecText::server_ids).
     ServerIds,
-    /// `--nonvoters`.
+    /// [`SpecText::nonvoters`](super::SpecText::nonvoters).
     Nonvoters,
+    /// [`SpecText::initial_leader`](super::SpecText::initial_leader).
+    InitialLeader,
+    /// [`SpecText::initial_term`](super::SpecText::initial_term).
+    InitialTerm,
 }
 
-impl fmt::Display for Flag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Flag::Nodes => "--nodes",
-            Flag::ServerIds => "--server-ids",
-            Flag::Nonvoters => "--nonvoters",
-        })
+/// One thing that is wrong. Positions count from 1. [`SpecError::field`] says where it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the fields say what they are")]
+pub enum SpecError {
+    /// A server without an address, or an address without a server.
+    #[error("expected as many addresses as server ids ({ids}), found {addresses}")]
+    Lengths { ids: usize, addresses: usize },
+    /// A text that can't be an id.
+    #[error("item {position} {item:?} {error}")]
+    Id { position: usize, item: String, error: IdError },
+    /// A text that can't be an address.
+    #[error("item {position} {item:?} {error}")]
+    Address { position: usize, item: String, error: AddressError },
+    /// Two items of one list are the same, perhaps except for case. `item` is the later one.
+    #[error("item {position} {item:?} is the same as item {first} {other:?}{}", except_for_case(.item, .other))]
+    Duplicate { field: SpecField, position: usize, item: String, first: usize, other: String },
+    /// A nonvoter that isn't a server.
+    #[error("item {position} {item:?} is not one of the server ids")]
+    UnknownNonvoter { position: usize, item: String },
+    /// A leader that isn't a server.
+    #[error("{leader:?} is not one of the server ids")]
+    UnknownLeader { leader: String },
+    /// A leader that can't lead.
+    #[error("{leader:?} is a nonvoter, and only a voter can lead")]
+    NonvotingLeader { leader: String },
+    /// Nobody could ever lead.
+    #[error("expected at least one server that is not a nonvoter, found none")]
+    NoVoter,
+    /// raft takes term 0 for the absence of a term.
+    #[error("expected at least 1, found 0")]
+    ZeroTerm,
+    /// Terms are 64 bits wide.
+    #[error("expected at most {max}, so that the plan's terms and the next one fit, found {term}")]
+    TermTooHigh { term: u64, max: u64 },
+}
+
+impl SpecError {
+    /// The part of the operator's words that is wrong.
+    pub fn field(&self) -> SpecField {
+        match self {
+            SpecError::Lengths { .. } | SpecError::Address { .. } => SpecField::Nodes,
+            SpecError::Id { .. } => SpecField::ServerIds,
+            SpecError::Duplicate { field, .. } => *field,
+            SpecError::UnknownNonvoter { .. } | SpecError::NoVoter => SpecField::Nonvoters,
+            SpecError::UnknownLeader { .. } | SpecError::NonvotingLeader { .. } => SpecField::InitialLeader,
+            SpecError::ZeroTerm | SpecError::TermTooHigh { .. } => SpecField::InitialTerm,
+        }
     }
 }
 
-/// One thing that is wrong. Positions count from 1.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SpecError {
-    /// One server has no address, or one address no server.
-    #[error("--nodes: expected as many items as --server-ids has ({ids}), found {addresses}")]
-    Lengths {
-        /// Number of ids.
-        ids: usize,
-        /// Number of addresses.
-        addresses: usize,
-    },
-    /// Not an id.
-    #[error("--server-ids: item {position} {item:?} {error}")]
-    Id {
-        /// Which item.
-        position: usize,
-        /// Its text.
-        item: String,
-        /// What is wrong with it.
-        error: IdError,
-    },
-    /// Not an address.
-    #[error("--nodes: item {position} {item:?} {error}")]
-    Address {
-        /// Which item.
-        position: usize,
-        /// Its text.
-        item: String,
-        /// What is wrong with it.
-        error: AddressError,
-    },
-    /// Two items of one list are the same, perhaps but for case.
-    #[error("{flag}: item {position} {item:?} is the same as item {first} {other:?}{}", but_for_case(.item, .other))]
-    Duplicate {
-        /// Which list.
-        flag: Flag,
-        /// The later item.
-        position: usize,
-        /// Its text.
-        item: String,
-        /// The earlier item.
-        first: usize,
-        /// Its text.
-        other: String,
-    },
-    /// A nonvoter that is no server.
-    #[error("--nonvoters: item {position} {item:?} is not in --server-ids")]
-    UnknownNonvoter {
-        /// Which item.
-        position: usize,
-        /// Its text.
-        item: String,
-    },
-    /// A leader that is no server.
-    #[error("--initial-leader: {leader:?} is not in --server-ids")]
-    UnknownLeader {
-        /// Its id.
-        leader: String,
-    },
-    /// A leader that can't lead.
-    #[error("--initial-leader: {leader:?} is in --nonvoters, and only a voter can lead")]
-    NonvotingLeader {
-        /// Its id.
-        leader: String,
-    },
-    /// Nobody could ever lead.
-    #[error("--nonvoters: expected at least one server that is not in it, found none")]
-    NoVoter,
-    /// raft takes term 0 for no term.
-    #[error("--initial-term: expected at least 1, found 0")]
-    ZeroTerm,
-    /// Terms are 64 bits wide.
-    #[error("--initial-term: expected at most {max}, so that the plan's terms and the next one fit, found {term}")]
-    TermTooHigh {
-        /// What was asked for.
-        term: u64,
-        /// The highest that works for this cluster.
-        max: u64,
-    },
+fn except_for_case(item: &str, other: &str) -> &'static str {
+    if item == other { "" } else { " except for case" }
 }
 
-fn but_for_case(item: &str, other: &str) -> &'static str {
-    if item == other { "" } else { " but for case" }
-}
-
-/// All that is wrong, one thing a line; at least one.
+/// Everything that is wrong, one thing a line; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecErrors(pub Vec<SpecError>);
 
@@ -130,6 +94,7 @@ impl std::error::Error for SpecErrors {}
 
 /// What works, but not as people would expect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SpecWarning {
     /// The last voter makes the quorum larger and nothing safer.
     #[error("{voters} voters survive no more failures than {}: prefer an odd number", .voters - 1)]
@@ -137,8 +102,8 @@ pub enum SpecWarning {
         /// How many there are.
         voters: usize,
     },
-    /// `0.0.0.0` means "all of mine", to a listener.
-    #[error("--nodes: {address:?} of {id:?} names no host: others can't dial it")]
+    /// `0.0.0.0`: a listener takes it for all of its own addresses.
+    #[error("{address:?} of {id:?} is not the address of one host: other servers can't dial it")]
     Unspecified {
         /// The server.
         id: String,
@@ -146,7 +111,7 @@ pub enum SpecWarning {
         address: String,
     },
     /// Each server would dial itself.
-    #[error("--nodes: {address:?} of {id:?} is this machine only: servers elsewhere can't dial it")]
+    #[error("{address:?} of {id:?} is this machine only: servers elsewhere can't dial it")]
     Loopback {
         /// The server.
         id: String,

@@ -97,14 +97,14 @@ fn lists_of_different_lengths_are_refused() {
 }
 
 #[test]
-fn duplicates_by_case_alone_are_refused() {
+fn duplicates_that_differ_in_case_alone_are_refused() {
     let found = errors(&SpecText { nodes: "H:1,h:1,x:1", server_ids: "a,b,A", ..GOOD });
     let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
         [
-            r#"--server-ids: item 3 "A" is the same as item 1 "a" but for case"#,
-            r#"--nodes: item 2 "h:1" is the same as item 1 "H:1" but for case"#,
+            r#"item 3 "A" is the same as item 1 "a" except for case"#,
+            r#"item 2 "h:1" is the same as item 1 "H:1" except for case"#,
         ]
     );
 }
@@ -112,7 +112,10 @@ fn duplicates_by_case_alone_are_refused() {
 #[test]
 fn a_nonvoter_named_twice_is_refused() {
     let found = errors(&SpecText { nonvoters: "b,b", ..GOOD });
-    assert!(matches!(found.as_slice(), [SpecError::Duplicate { flag: Flag::Nonvoters, position: 2, first: 1, .. }]));
+    assert!(matches!(
+        found.as_slice(),
+        [SpecError::Duplicate { field: SpecField::Nonvoters, position: 2, first: 1, .. }]
+    ));
 }
 
 #[test]
@@ -147,16 +150,16 @@ fn the_election_after_the_plan_must_have_a_term() {
 }
 
 #[test]
-fn all_errors_are_told_at_once() {
+fn all_errors_are_reported_at_once() {
     let text = SpecText { nodes: "a,b:1", server_ids: "a,,c", initial_leader: "z", initial_term: 0, ..GOOD };
     let lines = ClusterSpec::parse(&text).unwrap_err().to_string();
     assert_eq!(
         lines,
-        "--nodes: expected as many items as --server-ids has (3), found 2\n\
-         --server-ids: item 2 \"\" is empty\n\
-         --nodes: item 1 \"a\" has no port: expected host:port\n\
-         --initial-leader: \"z\" is not in --server-ids\n\
-         --initial-term: expected at least 1, found 0"
+        "expected as many addresses as server ids (3), found 2\n\
+         item 2 \"\" is empty\n\
+         item 1 \"a\" has no port: expected host:port\n\
+         \"z\" is not one of the server ids\n\
+         expected at least 1, found 0"
     );
 }
 

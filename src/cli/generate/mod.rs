@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
-use op_conductor_init::cluster::{ClusterSpec, Election, SpecErrors, SpecText};
+use op_conductor_init::cluster::{ClusterSpec, Election, SpecErrors, SpecField, SpecText};
 use op_conductor_init::durable::{self, Owner, Recovery};
 use op_conductor_init::generate::{self, Change, Error, Outcome, WriteOptions};
 use op_conductor_init::plan::Plan;
@@ -268,10 +268,21 @@ pub(super) fn talk_about_recovery(recovery: &Recovery) {
     }
 }
 
-/// One line an error, each with the word in front.
+/// One line an error, each with the flag that it is about.
 pub(super) fn spec_failure(errors: &SpecErrors) -> Failure {
-    let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = errors.0.iter().map(|error| format!("{}: {error}", flag(error.field()))).collect();
     Failure::unable(anyhow!(lines.join("\nerror: ")))
+}
+
+/// The flag that has this part of the cluster.
+pub(super) fn flag(field: SpecField) -> &'static str {
+    match field {
+        SpecField::Nodes => "--nodes",
+        SpecField::ServerIds => "--server-ids",
+        SpecField::Nonvoters => "--nonvoters",
+        SpecField::InitialLeader => "--initial-leader",
+        SpecField::InitialTerm => "--initial-term",
+    }
 }
 
 fn failure(error: Error) -> Failure {

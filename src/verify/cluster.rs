@@ -1,0 +1,111 @@
+//! Whether the servers' directories are of one cluster, and none was set back alone.
+
+use std::collections::HashSet;
+
+use crate::raft::Configuration;
+use crate::report::{Finding, Severity};
+use crate::state::dir::STABLE_FILE;
+use crate::state::{Node, stable_state};
+
+/// How many members without a directory are named, each in a finding; more are counted.
+const MOST_ABSENT: usize = 100;
+
+pub(super) fn check(nodes: &[Node], findings: &mut Vec<Finding>) {
+    first_configurations(nodes, findings);
+    untouched(nodes, findings);
+    forgotten_candidacies(nodes, findings);
+    absent(nodes, findings);
+}
+
+/// Whether all servers start from the same members.
+fn first_configurations(nodes: &[Node], findings: &mut Vec<Finding>) {
+    let mut first: Option<(&str, &Configuration)> = None;
+    for node in nodes {
+        let Some(at_one) = node.log.first_configuration.as_ref().filter(|at| at.index.0 == 1) else { continue };
+        match first {
+            None => first = Some((&node.id, &at_one.configuration)),
+            Some((id, known)) if *known != at_one.configuration => {
+                let message = format!("the configuration at index 1 differs from that of {id}: these are two clusters");
+                findings.push(
+                    Finding::new("CLUSTER-002", Severity::Error, message)
+                        .in_node(&node.id)
+                        .at_index(1)
+                        .hint("generate all nodes with one call, or with the same flags"),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Whether some servers have run and others are as they were generated.
+fn untouched(nodes: &[Node], findings: &mut Vec<Finding>) {
+    if let Some(ran) = nodes.iter().find(|node| node.has_run()) {
+        for node in nodes.iter().filter(|node| node.is_untouched()) {
+            let message = format!(
+                "generated state that never ran, while {} has run: if this node ran before, it has forgotten votes and committed entries, and can help to elect a leader that lacks them",
+                ran.id
+            );
+            findings.push(
+                Finding::new("CLUSTER-003", Severity::Error, message)
+                    .in_node(&node.id)
+                    .hint("remove the node from the cluster and add it again with an empty directory; only a node that was down ever since the generation may be started as it is"),
+            );
+        }
+    }
+}
+
+/// Which members have no directory here.
+fn absent(nodes: &[Node], findings: &mut Vec<Finding>) {
+    let ids: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
+    let members = nodes.iter().filter_map(Node::latest_configuration).max_by_key(|at| at.index);
+    let servers = members.iter().flat_map(|at| &at.configuration.servers);
+    let absent: Vec<&str> = servers.map(|server| server.id.as_str()).filter(|id| !ids.contains(id)).collect();
+    for id in absent.iter().take(MOST_ABSENT) {
+        let message = "a member of the configuration has no directory here: it was not looked at";
+        findings.push(Finding::new("CLUSTER-004", Severity::Note, message).in_node(id));
+    }
+    if let Some(more @ 1..) = absent.len().checked_sub(MOST_ABSENT) {
+        let message = format!("{more} more members have no directory here: they were not looked at");
+        findings.push(Finding::new("CLUSTER-004", Severity::Note, message));
+    }
+}
+
+/// Whether a server has forgotten a term in which another server voted for it: a candidate stores the term before it asks
+/// for votes.
+/// (hashicorp/raft raft.go electSelf, setCurrentTerm)
+fn forgotten_candidacies(nodes: &[Node], findings: &mut Vec<Finding>) {
+    for voter in nodes {
+        let Some((term, address)) = voter.stable.vote() else { continue };
+        let Some(known) = voter.latest_configuration() else { continue };
+        let candidate = known.configuration.servers.iter().find(|server| server.address == address);
+        let Some(node) = candidate.and_then(|server| nodes.iter().find(|node| node.id == server.id)) else { continue };
+        // A running node may have moved on since it was read.
+        let current = || stable_state(&node.path).map_or(node.stable.term(), |stable| stable.term());
+        if node.stable.term() < term && current() < term {
+            let message = format!(
+                "CurrentTerm is {}, but {} voted for it in term {term}: this node was set back, and could vote or lead twice in one term",
+                node.stable.term(),
+                voter.id
+            );
+            findings.push(
+                Finding::new("CLUSTER-010", Severity::Error, message)
+                    .in_node(&node.id)
+                    .in_file(STABLE_FILE)
+                    .hint("remove the node from the cluster and add it again with an empty directory, or restore all nodes from one backup"),
+            );
+        }
+    }
+}
+
+/// Whether the last voter makes the quorum larger and nothing safer.
+pub(super) fn even_voters(node: &Node, findings: &mut Vec<Finding>) {
+    // The configuration that the named plan adds on followers never counts.
+    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_untouched()).cloned();
+    let members = generated.or_else(|| node.latest_configuration());
+    let voters = members.map_or(0, |at| at.configuration.voters().count());
+    if voters > 0 && voters.is_multiple_of(2) {
+        let message = format!("{voters} voters: an even number survives no more failures than {}", voters - 1);
+        findings.push(Finding::new("CLUSTER-006", Severity::Warning, message));
+    }
+}
