@@ -11,25 +11,19 @@ use std::time::Duration;
 use super::collect::Making;
 use super::copy::{copy, hash};
 use super::error::Error;
-use crate::bolt::{self, BulkWriter, Reader};
+use crate::bolt::{self, Attempts, BulkWriter, Limits, LiveError, Reader};
 use crate::durable::open_file;
 use crate::raft::{CONF_BUCKET, Index, LOGS_BUCKET};
 use crate::raft::{META_FILE, STATE_FILE};
 use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
-use crate::state::entries::{self, Entries, NEXT_COMMIT};
+use crate::state::entries::{self, Entries};
 use crate::state::snapshots::list;
 
-/// So often a node is copied again that changed too much meanwhile.
-const TRIES: u32 = 10;
+/// Attempts to copy a node that changes too much meanwhile.
+const ATTEMPTS: u32 = 10;
 /// The pause before that, which doubles each time, and its end.
 const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// So often a database is copied whole before its entries are read in chunks.
-const TRIES_OF_WHOLE: u32 = 3;
-/// A database above this length, in bytes, is tried once: its copy takes so long that the next try won't do better.
-const LONG: u64 = 64 << 20;
-/// So often the stable store is copied, which is short.
-const TRIES_OF_STABLE: u32 = 50;
 
 /// Why a copy doesn't do.
 enum Failed {
@@ -48,7 +42,7 @@ impl<E: Into<Error>> From<E> for Failed {
 pub(super) fn node(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Vec<String>, Error> {
     let mut pause = PAUSE;
     let mut reason = String::new();
-    for _ in 0..TRIES {
+    for _ in 0..ATTEMPTS {
         match attempt(making, id, directory) {
             Ok(rewritten) => return Ok(rewritten),
             Err(Failed::For(error)) => return Err(error),
@@ -65,12 +59,13 @@ fn attempt(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Vec<St
     making.directory(directory, id)?;
     let log = format!("{id}/{LOG_FILE}");
     let mut rewritten = Vec::new();
-    if !whole(making, &directory.join(LOG_FILE), &log, TRIES_OF_WHOLE)? {
+    if whole(making, &directory.join(LOG_FILE), &log, Limits::COPY)?.is_err() {
         by_entries(making, &directory.join(LOG_FILE), &log)?;
         rewritten.push(LOG_FILE.to_owned());
     }
-    if !whole(making, &directory.join(STABLE_FILE), &format!("{id}/{STABLE_FILE}"), TRIES_OF_STABLE)? {
-        return Err(Failed::Moved(format!("{STABLE_FILE} changed {TRIES_OF_STABLE} times")));
+    let stable = format!("{id}/{STABLE_FILE}");
+    if let Err(attempts) = whole(making, &directory.join(STABLE_FILE), &stable, Limits::COPY_OF_SHORT)? {
+        return Err(Failed::Moved(format!("{STABLE_FILE} changed during each of {attempts} attempts")));
     }
     let newest = snapshots(making, id, directory)?;
     let last = last_index(&making.fresh.path().join(making.top).join(log))?;
@@ -82,43 +77,41 @@ fn attempt(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Vec<St
     }
 }
 
-/// Copies a database with all its pages; false when the node committed meanwhile each time.
-fn whole(making: &mut Making<'_>, from: &Path, path: &str, tries: u32) -> Result<bool, Failed> {
+/// Copies a database with all its pages, if it exists; fails inside with the number of attempts during each of which the
+/// node committed.
+fn whole(making: &mut Making<'_>, from: &Path, path: &str, limits: Limits) -> Result<Result<(), u32>, Failed> {
     let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
     let fail = |source| Error::Bolt { path: from.to_owned(), source };
-    for attempt in 0..tries {
-        let mut file = match open_file(from) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-            file => file.map_err(reading)?,
+    let mut attempts = Attempts::new(limits);
+    loop {
+        let mut opened = None;
+        let open = || {
+            let file = open_file(from)?;
+            opened = Some(file.try_clone()?);
+            Ok(file)
         };
-        let metadata = file.metadata().map_err(reading)?;
-        if attempt > 0 {
-            if metadata.len() > LONG {
-                return Ok(false);
+        let reader = match attempts.next(open) {
+            Ok(reader) => reader,
+            Err(LiveError::Open(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(())),
+            Err(LiveError::Open(error)) => return Err(reading(error).into()),
+            // It is being made.
+            Err(LiveError::Bolt(error @ (bolt::Error::Empty | bolt::Error::NoMeta { .. }))) => {
+                return Err(Failed::Moved(error.to_string()));
             }
-            // Right behind a commit is the best time.
-            open(&file).map_err(fail)?.map_or(Ok(()), |reader| reader.wait_for_commit(NEXT_COMMIT)).map_err(fail)?;
-        }
-        let handle = file.try_clone().map_err(reading)?;
-        let Some(reader) = open(&handle).map_err(fail)? else { continue };
+            Err(LiveError::Bolt(error)) => return Err(fail(error).into()),
+            Err(LiveError::Moving { attempts }) => return Ok(Err(attempts)),
+        };
+        let Some(mut file) = opened else { continue };
+        let metadata = file.metadata().map_err(reading)?;
         let mut to = making.create(path, &metadata)?;
         // A node that appends faster than we copy would be followed for ever.
         let mut source = io::Read::take(&mut file, reader.file_len());
         let copied = copy(&mut source, &mut to, making.progress).map_err(|error| making.failed(error, from, path))?;
         if reader.is_current().map_err(fail)? {
             making.done(to, path, &metadata, copied)?;
-            return Ok(true);
+            return Ok(Ok(()));
         }
         making.fresh.remove_file(making.top.join(path))?;
-    }
-    Ok(false)
-}
-
-/// A reader of what is committed; none while a meta is being written.
-fn open(file: &std::fs::File) -> Result<Option<Reader<&std::fs::File>>, bolt::Error> {
-    match Reader::open(file) {
-        Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => Ok(None),
-        reader => reader.map(Some),
     }
 }
 
