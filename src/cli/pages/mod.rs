@@ -7,8 +7,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use op_conductor_init::bolt::{self, Metas, PageId, PageUse, Reader, Survey, TreeItem};
-use op_conductor_init::state;
+use op_conductor_init::bolt::{self, Metas, PageId, PageUse, Survey, TreeItem};
+use op_conductor_init::state::{self, Database};
 
 use super::failure::Failure;
 use super::text::{bytes, count, table};
@@ -60,8 +60,6 @@ enum Verb {
     /// A picture of the file: what is full, free or lost
     Map,
 }
-
-type Database = Reader<state::Source>;
 
 impl Pages {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
