@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{SplitMix, oracle};
+use crate::common::{SplitMix, mend_meta, oracle};
 use base64::Engine;
 use op_conductor_init::bolt::{BulkWriter, Db, PageHeader, PageKind, Reader};
 use op_conductor_init::raft::codec::{encode_configuration, encode_log};
@@ -241,11 +241,7 @@ impl Directory {
         for name in [LOG_FILE, STABLE_FILE] {
             let bytes = self.files.get_mut(name).unwrap();
             for slot in 0..2 {
-                let meta = slot * self.page_size + 16;
-                let basis = 0xcbf2_9ce4_8422_2325_u64;
-                let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-                let sum = bytes[meta..meta + 56].iter().fold(basis, step);
-                bytes[meta + 56..meta + 64].copy_from_slice(&sum.to_le_bytes());
+                mend_meta(&mut bytes[slot * self.page_size + 16..]);
             }
         }
     }
