@@ -19,7 +19,7 @@ use op_conductor_init::raft::codec::encode_log;
 use op_conductor_init::raft::{CONF_BUCKET, Index, LOGS_BUCKET, Log, Term};
 use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::entries::Entries;
-use op_conductor_init::state::{Depth, Node};
+use op_conductor_init::state::{Depth, Node, StateDir};
 use op_conductor_init::transfer::{Line, import, stable};
 use op_conductor_init::verify::verify;
 use tempfile::TempDir;
@@ -195,7 +195,12 @@ fn read(criterion: &mut Criterion) {
             bencher.iter(|| assert_eq!(check(File::open(directory.join(LOG_FILE)).unwrap()).unwrap().problems, []));
         });
         group.bench_function(id("info"), |bencher| {
-            bencher.iter(|| assert_eq!(Node::read(&directory, Depth::Content, &mut |_| ()).unwrap().log.count, count));
+            bencher.iter(|| {
+                assert_eq!(
+                    Node::read(&StateDir::new(&directory), Depth::Content, &mut |_| ()).unwrap().log.count,
+                    count
+                )
+            });
         });
         group.bench_function(id("verify"), |bencher| {
             bencher.iter(|| assert_eq!(verify(&directory, None, &()).unwrap().counts().errors, 0));

@@ -12,7 +12,7 @@ use op_conductor_init::raft::codec::{
 };
 use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::snapshots;
-use op_conductor_init::state::{Depth, Node};
+use op_conductor_init::state::{Depth, Node, StateDir};
 use op_conductor_init::verify::verify;
 
 /// Walks all buckets of a file, the nested ones of the first levels too.
@@ -109,7 +109,7 @@ pub fn verify_directory(bytes: &[u8]) {
         fs::write(directory.join(STABLE_FILE), stable).unwrap();
         let report = verify(directory, None, &()).unwrap();
         assert!(report.findings.iter().all(|finding| op_conductor_init::report::explain::find(finding.id).is_some()));
-        let _ = Node::read(directory, Depth::Content, &mut |_| {}).unwrap().campaign();
+        let _ = Node::read(&StateDir::new(directory), Depth::Content, &mut |_| {}).unwrap().campaign();
     });
 }
 

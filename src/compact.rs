@@ -14,8 +14,8 @@ use crate::bolt::{self, BulkWriter, LeafElement, Problem, Reader};
 use crate::durable::open_file;
 use crate::durable::{self, Recovery, Staging};
 use crate::report::Progress;
-use crate::state::dir::{self, LOG_FILE, STABLE_FILE, StateDir};
-use crate::state::{self, state_directories};
+use crate::state::dir::{self, LOG_FILE, STABLE_FILE};
+use crate::state::{self, Servers, StateDir};
 
 /// Where the compacted state goes.
 #[derive(Debug, Clone, Copy)]
@@ -125,25 +125,24 @@ pub fn compact(
     lock_timeout: Duration,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let directories = state_directories(state_dir)?;
+    let servers = Servers::find(state_dir)?;
     let root = match target {
-        Target::InPlace => above(&directories)?,
+        Target::InPlace => above(&servers)?,
         Target::Directory(directory) => directory.to_owned(),
     };
-    let names = directories.iter().map(|directory| name(directory)).collect::<Result<Vec<_>, _>>()?;
+    let names = servers.dirs().iter().map(name).collect::<Result<Vec<_>, _>>()?;
     let (root, recovery) = dir::open_root(&root, None, lock_timeout)?;
-    let dirs: Vec<StateDir> = directories.iter().map(StateDir::new).collect();
-    let _locked_until_swapped = dir::lock(&dirs, lock_timeout)?;
+    let _locked_until_swapped = dir::lock(servers.dirs(), lock_timeout)?;
     if let Target::Directory(directory) = target
         && let Some(taken) = names.iter().map(|name| directory.join(name)).find(|path| path.symlink_metadata().is_ok())
     {
         return Err(Error::Existing { path: taken });
     }
     // Each byte is copied, and then compared.
-    progress.expect(2 * space(&directories, root.path())?);
+    progress.expect(2 * space(servers.dirs(), root.path())?);
     let mut staging = root.stage()?;
     let mut files = Vec::new();
-    for (directory, name) in directories.iter().zip(&names) {
+    for (directory, name) in servers.dirs().iter().map(StateDir::path).zip(&names) {
         carry(directory, Path::new(name), &mut staging)?;
         for file in [LOG_FILE, STABLE_FILE] {
             let (before, after) = rewrite(&directory.join(file), &Path::new(name).join(file), &mut staging, progress)?;
@@ -155,31 +154,27 @@ pub fn compact(
     Ok(Outcome { files, replaced: staging.commit()?, recovery })
 }
 
-/// The directory that holds the servers' directories.
-fn above(directories: &[PathBuf]) -> Result<PathBuf, Error> {
-    let first = directories.first().map_or(Path::new("."), PathBuf::as_path);
-    let real = first.canonicalize().map_err(|source| Error::Io { path: first.to_owned(), source })?;
-    let above = match first.parent() {
-        Some(above) if !above.as_os_str().is_empty() && real.parent() == above.canonicalize().ok().as_deref() => above,
-        _ => real.parent().unwrap_or(&real),
-    };
-    Ok(above.to_owned())
+/// The directory that holds the servers' directories themselves, not links to them.
+fn above(servers: &Servers) -> Result<PathBuf, Error> {
+    let target = servers.dirs().first().and_then(StateDir::target);
+    match target.map(dir::parent_and_name) {
+        None => Ok(servers.root().to_owned()),
+        Some(place) => Ok(place.map_err(|source| Error::Io { path: servers.root().to_owned(), source })?.0),
+    }
 }
 
-fn name(directory: &Path) -> Result<String, Error> {
-    let real = directory.canonicalize().map_err(|source| Error::Io { path: directory.to_owned(), source })?;
-    let name = real.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    let invalid = || Error::Io { path: directory.to_owned(), source: io::ErrorKind::InvalidInput.into() };
-    name.ok_or_else(invalid)
+/// The name of the directory itself, which is replaced.
+fn name(dir: &StateDir) -> Result<String, Error> {
+    let fail = |source| Error::Io { path: dir.path().to_owned(), source };
+    let (_, name) = dir::parent_and_name(dir.real()).map_err(fail)?;
+    name.into_string().ok().filter(|name| !name.is_empty()).ok_or_else(|| fail(io::ErrorKind::InvalidInput.into()))
 }
 
 /// Sees that copies of all files fit, though they will be smaller; their bytes.
-fn space(directories: &[PathBuf], root: &Path) -> Result<u64, Error> {
+fn space(dirs: &[StateDir], root: &Path) -> Result<u64, Error> {
     let mut needed = 0;
-    for directory in directories {
-        for file in [LOG_FILE, STABLE_FILE] {
-            needed += metadata(&directory.join(file))?.len();
-        }
+    for file in dirs.iter().flat_map(|dir| [dir.log_path(), dir.stable_path()]) {
+        needed += metadata(&file)?.len();
     }
     let fail = |errno: rustix::io::Errno| Error::Io { path: root.to_owned(), source: errno.into() };
     let stat = statvfs(root).map_err(fail)?;

@@ -14,7 +14,7 @@ use op_conductor_init::gate::{ChainHead, Conductors, Image, Release, Site, Targe
 use op_conductor_init::payload::{Envelope, Head};
 use op_conductor_init::raft::Index;
 use op_conductor_init::report::Severity;
-use op_conductor_init::state::{Depth, Node};
+use op_conductor_init::state::{Depth, Node, StateDir};
 use op_conductor_init::verify::verify;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -235,7 +235,8 @@ async fn left_behind(running: &Running) -> Vec<Node> {
     let report = verify(directory.path(), None, &()).unwrap();
     let bad: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
     assert!(bad.is_empty(), "{bad:?}");
-    let read = |id: &String| Node::read(&directory.path().join(id), Depth::Content, &mut |_| {}).unwrap();
+    let read =
+        |id: &String| Node::read(&StateDir::new(directory.path().join(id)), Depth::Content, &mut |_| {}).unwrap();
     running.case.ids().iter().map(read).collect()
 }
 

@@ -18,7 +18,7 @@ use op_conductor_init::raft::{
 };
 use op_conductor_init::report::Severity;
 use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
-use op_conductor_init::state::{Depth, Error, Node};
+use op_conductor_init::state::{Depth, Error, Node, StateDir};
 use op_conductor_init::verify::verify;
 use tempfile::TempDir;
 
@@ -103,7 +103,7 @@ fn write(directory: &Path, log: &[u8], stable: &[u8]) {
 /// What `info` and `verify` do with a directory: ids of all findings, and how long each verb took at most.
 fn judge(directory: &Path) -> (Vec<&'static str>, usize, Duration) {
     let start = Instant::now();
-    let content = Node::read(directory, Depth::Content, &mut |_| {}).unwrap();
+    let content = Node::read(&StateDir::new(directory), Depth::Content, &mut |_| {}).unwrap();
     let (_, _) = (content.campaign(), content.last());
     let info = start.elapsed();
     let start = Instant::now();
@@ -429,7 +429,7 @@ fn a_sparse_file_costs_what_is_in_it() {
         let header = PageHeader::decode(&bytes[at..]).unwrap();
         PageHeader { overflow: 100_000, ..header }.encode(&mut bytes[at..]);
     });
-    let node = in_time(|| Node::read(directory.path(), Depth::Content, &mut |_| {}).unwrap());
+    let node = in_time(|| Node::read(&StateDir::new(directory.path()), Depth::Content, &mut |_| {}).unwrap());
     assert_eq!(node.log.count, 2, "what is there is read");
 }
 

@@ -12,10 +12,8 @@ use super::manifest::{DirectoryEntry, FileEntry, Manifest};
 use crate::durable::open_file;
 use crate::durable::{Fresh, Paced, Syncer};
 use crate::report::Progress;
-use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir, lock_shared};
-
-/// What fsck puts on each volume.
-const LOST_FOUND: &str = "lost+found";
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, lock_shared};
+use crate::state::{LOST_FOUND, StateDir};
 
 /// A backup that is being made.
 pub(super) struct Making<'a> {
@@ -36,10 +34,11 @@ pub(super) struct Taken {
 }
 
 impl Making<'_> {
-    /// Copies the server `id` in `directory`.
-    pub(super) fn node(&mut self, id: &str, directory: &Path) -> Result<Taken, Error> {
+    /// Copies the server in `dir`.
+    pub(super) fn node(&mut self, dir: &StateDir) -> Result<Taken, Error> {
+        let (id, directory) = (dir.id(), dir.path());
         // Held until all of it is copied.
-        if let Some(_not_running) = lock_shared(&StateDir::new(directory))? {
+        if let Some(_not_running) = lock_shared(dir)? {
             self.directory(directory, id)?;
             for name in [LOG_FILE, STABLE_FILE] {
                 self.file_if_there(&directory.join(name), &format!("{id}/{name}"))?;

@@ -10,16 +10,17 @@
 //!
 //! A node that is stopped is copied byte for byte, under a shared lock. One that runs is copied without (`live`).
 
-mod ancestor;
 mod archive;
 pub(crate) mod check;
 mod collect;
 pub(crate) mod copy;
 mod error;
+mod legacy;
+mod list;
 mod live;
 mod manifest;
 mod open;
-mod shelf;
+mod prune;
 
 use std::fs::File;
 use std::io;
@@ -32,20 +33,22 @@ use collect::Making;
 
 pub use archive::EXTENSION;
 pub use check::{Verified, verify};
-pub use error::Error;
+pub use error::{Error, NoBackup};
+pub use legacy::ANCESTORS_FILE;
+pub use list::{Listed, list};
 pub use manifest::{
-    ConfigurationInfo, DirectoryEntry, FileEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, NodeEntry, NodeInfo,
-    SUMS_FILE, SnapshotInfo, Vote,
+    ConfigurationInfo, DirectoryEntry, FileEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, ManifestError, NodeEntry,
+    NodeInfo, SUMS_FILE, SnapshotInfo, Vote,
 };
-pub use open::{ANCESTORS_FILE, Backup, EachFile, Form, names_in};
-pub use shelf::{Listed, Pruned, list, prune};
+pub use open::{Backup, EachFile, Form, names_in};
+pub use prune::{Pruned, prune};
 
 use crate::cluster::CLUSTER_FILE;
 use crate::durable::{self, Fresh, Syncer};
 use crate::report::Progress;
 use crate::report::{Finding, Severity};
-use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
-use crate::state::{Depth, server_id, state_directories};
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::{Depth, LOST_FOUND, Servers, StateDir};
 use crate::verify::{Report, verify_to};
 
 /// Mode of a backup's own directory.
@@ -81,12 +84,12 @@ pub fn backup(
     lock_timeout: Duration,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let directories = state_directories(state_dir)?;
-    let layout = if directories == [state_dir] { Layout::Node } else { Layout::Nodes };
-    refuse_inside(backup_dir, state_dir, &directories)?;
-    let root = root(state_dir, layout);
-    let _undisturbed = undisturbed(&root, lock_timeout)?;
-    let needed = directories.iter().map(|directory| size(directory)).sum();
+    let servers = Servers::find(state_dir)?;
+    let layout = if servers.is_one() { Layout::Node } else { Layout::Nodes };
+    refuse_inside(backup_dir, state_dir, servers.dirs())?;
+    let root = servers.root();
+    let _undisturbed = undisturbed(root, lock_timeout)?;
+    let needed = servers.dirs().iter().map(size).sum();
     progress.expect(needed);
     let mut fresh = Fresh::begin(backup_dir)?;
     // An archive is made of the directory.
@@ -106,20 +109,25 @@ pub fn backup(
         if cluster_file.is_file() {
             making.file(&cluster_file, CLUSTER_FILE)?;
         }
-        take(&mut making, &directories)?
+        take(&mut making, servers.dirs())?
     };
     let (bytes, sums) = closing(&manifest);
     fresh.write_file(Path::new(MADE).join(MANIFEST_FILE), &bytes, ADDED_MODE)?;
     fresh.write_file(Path::new(MADE).join(SUMS_FILE), sums.as_bytes(), ADDED_MODE)?;
     syncer.map_or(Ok(()), Syncer::finish)?;
     let path = match form {
-        Form::Directory => fresh.publish(MADE, names(&manifest, ""))?,
+        Form::Directory => {
+            if *Backup::open(&fresh.path().join(MADE))?.manifest() != manifest {
+                return Err(Error::NotSound { findings: Vec::new() });
+            }
+            fresh.publish(MADE, names(&manifest, ""))?
+        }
         Form::Archive => {
             pack(&mut fresh, &manifest)?;
             fresh.publish(PACKED, names(&manifest, EXTENSION))?
         }
     };
-    Ok(Outcome { path, manifest, findings, left_out: left_out(&directories) })
+    Ok(Outcome { path, manifest, findings, left_out: left_out(servers.dirs()) })
 }
 
 /// Sees that no replacement is half done, and that none begins while the returned lock is held. Who may not even read the
@@ -151,38 +159,34 @@ fn pack(fresh: &mut Fresh, manifest: &Manifest) -> Result<(), Error> {
 }
 
 /// Copies all nodes until the copies hold together; gives what is found in them all the same.
-fn take(making: &mut Making<'_>, directories: &[PathBuf]) -> Result<Vec<Finding>, Error> {
-    let mut todo: Vec<(String, &Path)> = Vec::new();
-    for directory in directories {
-        let name = std::path::absolute(directory).ok().and_then(|path| path.file_name()?.to_str().map(str::to_owned));
-        let id = name.unwrap_or_else(|| server_id(directory));
-        if id.contains('\u{fffd}') {
-            return Err(Error::Name { path: directory.clone() });
-        }
-        todo.push((id, directory));
+fn take(making: &mut Making<'_>, dirs: &[StateDir]) -> Result<Vec<Finding>, Error> {
+    if let Some(dir) = dirs.iter().find(|dir| dir.id().contains(char::REPLACEMENT_CHARACTER)) {
+        return Err(Error::Name { path: dir.path().to_owned() });
     }
+    let mut todo: Vec<&StateDir> = dirs.iter().collect();
     let mut running = Vec::new();
     let mut entries: Vec<NodeEntry> = Vec::new();
     let mut attempt = 1;
     loop {
-        for (id, directory) in &todo {
-            let taken = making.node(id, directory)?;
+        for dir in &todo {
+            let id = dir.id().to_owned();
+            let taken = making.node(dir)?;
             if taken.running {
                 running.push(id.clone());
             }
             let (running, rewritten) = (taken.running, taken.rewritten);
-            entries.push(NodeEntry { id: id.clone(), running, rewritten, info: NodeInfo::default() });
+            entries.push(NodeEntry { id, running, rewritten, info: NodeInfo::default() });
         }
         let copy = making.fresh.path().join(making.top);
         let report = verify_to(&copy, Depth::Pages, None, &())?;
         let bad: Vec<&str> = report.findings.iter().filter(|it| is_blocking(it)).filter_map(in_node).collect();
-        todo.retain(|(id, _)| running.contains(id) && bad.contains(&id.as_str()));
+        todo.retain(|dir| running.iter().any(|id| id == dir.id()) && bad.contains(&dir.id()));
         if todo.is_empty() || attempt == TRIES {
             return judge(making, entries, report);
         }
-        for (id, _) in &todo {
-            making.forget(id)?;
-            entries.retain(|entry| entry.id != *id);
+        for dir in &todo {
+            making.forget(dir.id())?;
+            entries.retain(|entry| entry.id != dir.id());
         }
         std::thread::sleep(Duration::from_millis(100) * attempt);
         attempt += 1;
@@ -231,34 +235,23 @@ fn names(manifest: &Manifest, extension: &'static str) -> impl Iterator<Item = S
     first.chain((2..10_000).map(move |number| format!("{name}-{number}{extension}")))
 }
 
-/// The directory in which a replacement would be staged.
-fn root(state_dir: &Path, layout: Layout) -> PathBuf {
-    match layout {
-        Layout::Nodes => state_dir.to_owned(),
-        Layout::Node => {
-            let absolute = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
-            absolute.parent().map_or_else(|| state_dir.to_owned(), Path::to_owned)
-        }
-    }
-}
-
 /// Refuses a backup within what it is of, by whatever way that is reached.
-fn refuse_inside(backup_dir: &Path, state_dir: &Path, directories: &[PathBuf]) -> Result<(), Error> {
+fn refuse_inside(backup_dir: &Path, state_dir: &Path, dirs: &[StateDir]) -> Result<(), Error> {
     let absolute = std::path::absolute(backup_dir).unwrap_or_else(|_| backup_dir.to_owned());
     let there = absolute.ancestors().find_map(|path| path.canonicalize().ok());
     let Some(real) = there else { return Ok(()) };
     let inside = |directory: &Path| directory.canonicalize().is_ok_and(|directory| real.starts_with(directory));
-    if inside(state_dir) || directories.iter().any(|directory| inside(directory)) {
+    if inside(state_dir) || dirs.iter().any(|dir| inside(dir.path())) {
         return Err(Error::Inside { backup_dir: backup_dir.to_owned(), state_dir: state_dir.to_owned() });
     }
     Ok(())
 }
 
 /// Bytes of what a backup has of the server's directory.
-fn size(directory: &Path) -> u64 {
+fn size(dir: &StateDir) -> u64 {
     let file = |path: PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
-    let databases: u64 = [LOG_FILE, STABLE_FILE].iter().map(|name| file(directory.join(name))).sum();
-    let snapshots = std::fs::read_dir(directory.join(SNAPSHOTS_DIR)).into_iter().flatten().flatten();
+    let databases: u64 = [dir.log_path(), dir.stable_path()].into_iter().map(file).sum();
+    let snapshots = std::fs::read_dir(dir.snapshots_path()).into_iter().flatten().flatten();
     let files = snapshots.flat_map(|entry| std::fs::read_dir(entry.path()).into_iter().flatten().flatten());
     databases + files.map(|entry| file(entry.path())).sum::<u64>()
 }
@@ -283,13 +276,13 @@ pub(crate) fn free_space(directory: &Path) -> Result<u64, Error> {
 }
 
 /// What lies in the servers' directories and isn't raft's.
-fn left_out(directories: &[PathBuf]) -> Vec<PathBuf> {
-    let is_ours = |name: &str| [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR, "lost+found"].contains(&name);
+fn left_out(dirs: &[StateDir]) -> Vec<PathBuf> {
+    let is_ours = |name: &str| [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR, LOST_FOUND].contains(&name);
     let mut found = Vec::new();
-    for directory in directories {
-        let names = StateDir::new(directory).contents().ok().flatten().unwrap_or_default();
+    for dir in dirs {
+        let names = dir.contents().ok().flatten().unwrap_or_default();
         let others = names.into_iter().filter(|name| !is_ours(name) && !name.starts_with('.'));
-        found.extend(others.map(|name| directory.join(name)));
+        found.extend(others.map(|name| dir.path().join(name)));
     }
     found
 }

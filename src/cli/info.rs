@@ -15,7 +15,7 @@ use super::{Outcome, answer};
 use op_conductor_init::payload::{Release, StoredHead};
 use op_conductor_init::raft::{ConfigurationAt, Index, Log, LogType, Server};
 use op_conductor_init::state::entries::Entries;
-use op_conductor_init::state::{Depth, Node, state_directories};
+use op_conductor_init::state::{Depth, Node, Servers, StateDir};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -61,11 +61,11 @@ struct Row {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let directories = state_directories(self.state_dir.path()).map_err(Failure::unable)?;
-        let single = directories.len() == 1;
+        let servers = Servers::find(self.state_dir.path()).map_err(Failure::unable)?;
+        let single = servers.dirs().len() == 1;
         let mut nodes = Vec::new();
-        for directory in &directories {
-            nodes.push(read(directory, if single { self.entries } else { 0 })?);
+        for dir in servers.dirs() {
+            nodes.push(read(dir, if single { self.entries } else { 0 })?);
         }
         answer(&match self.format.get() {
             Format::Json => {
@@ -81,13 +81,13 @@ impl Options {
     }
 }
 
-fn read(directory: &Path, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
+fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
     let mut rows = VecDeque::new();
     // Only to leave out what won't be shown: a running node may go on.
     let last =
-        Entries::open(directory, Index(0)).ok().and_then(|entries| entries.bounds().ok()?).map(|(_, last)| last.0);
+        Entries::open(dir.path(), Index(0)).ok().and_then(|entries| entries.bounds().ok()?).map(|(_, last)| last.0);
     let shown_from = last.map_or(0, |last| last.saturating_sub(most as u64));
-    let node = Node::read(directory, Depth::Content, &mut |log| match log {
+    let node = Node::read(dir, Depth::Content, &mut |log| match log {
         None => rows.clear(),
         Some(log) if most == 0 || log.index.0 < shown_from => {}
         Some(log) => {

@@ -16,8 +16,8 @@ use crate::payload::{Head, StoredHead};
 use crate::raft::codec::{decode_configuration, decode_log, encode_configuration, encode_log};
 use crate::raft::{CONF_BUCKET, Configuration, LAST_VOTE_CAND, LOGS_BUCKET, Log, LogType, Server};
 use crate::raft::{META_FILE, STATE_FILE};
-use crate::state::dir::{self, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
-use crate::state::{Node, state_directories};
+use crate::state::dir::{self, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::{Node, Servers};
 use crate::verify::{self, verify};
 use crate::{bolt, state};
 
@@ -100,13 +100,12 @@ impl Staged {
     /// Copies the state in `path`, a directory with a directory for each server, or one server's. The original is locked
     /// meanwhile and not changed.
     pub fn copy(path: &Path) -> Result<Staged, StageError> {
-        let directories = state_directories(path)?;
-        let dirs: Vec<StateDir> = directories.iter().map(StateDir::new).collect();
+        let servers = Servers::find(path)?;
         let copy = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
         let copy = copy.map_err(|source| StageError::Copy { path: std::env::temp_dir(), source })?;
-        let locked = dir::lock(&dirs, Duration::ZERO)?;
-        for directory in &directories {
-            copy_state(directory, &copy.path().join(server_id(directory)))?;
+        let locked = dir::lock(servers.dirs(), Duration::ZERO)?;
+        for dir in servers.dirs() {
+            copy_state(dir.path(), &copy.path().join(dir.id()))?;
         }
         drop(locked);
         let report = verify(copy.path(), None, &())?;
@@ -319,11 +318,6 @@ fn state_of_snapshot(node: &Node) -> Option<Vec<u8>> {
     fs::read(node.path.join(SNAPSHOTS_DIR).join(&newest.id).join(STATE_FILE)).ok()
 }
 
-fn server_id(directory: &Path) -> String {
-    let absolute = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
-    absolute.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
 /// Copies what raft reads: both databases and the snapshots.
 fn copy_state(from: &Path, to: &Path) -> Result<(), StageError> {
     make(to)?;
@@ -383,6 +377,7 @@ mod tests {
     use crate::cluster::{ClusterSpec, Election, SpecText};
     use crate::generate::{self, WriteOptions};
     use crate::plan::Plan;
+    use crate::state::StateDir;
 
     fn generated(nodes: &str) -> TempDir {
         let text = SpecText {

@@ -28,8 +28,8 @@ use crate::durable::{self, Owner, Recovery, Staging, Syncer};
 use crate::raft::Configuration;
 use crate::report::Progress;
 use crate::report::{Finding, Severity};
-use crate::state::dir::{self, DIR_MODE, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir, StateLock};
-use crate::state::{Depth, Node, has_state, state_directories};
+use crate::state::dir::{self, DIR_MODE, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateLock};
+use crate::state::{Depth, Node, Servers, StateDir, has_state};
 use crate::verify::{Report, verify_to};
 
 /// What to restore, and how.
@@ -340,7 +340,7 @@ fn compare_with_now(
         let after = staged.map(NodeInfo::from);
         let directory = place.directory(name);
         let now = match has_state(&directory)? {
-            true => Some(Node::read(&directory, Depth::Content, &mut |_| {})),
+            true => Some(Node::read(&StateDir::new(&directory), Depth::Content, &mut |_| {})),
             false => None,
         };
         let (now, now_unreadable) = match now {
@@ -370,18 +370,16 @@ fn compare_with_now(
 
 /// Other servers of the cluster, as far as the user named them or they lie beside.
 fn peers(place: &Place, names: &[&str], options: &Options<'_>) -> Result<Vec<Node>, Error> {
-    let mut directories = Vec::new();
+    let mut dirs = Vec::new();
     for directory in options.peer_states {
-        directories.extend(state_directories(directory)?);
+        dirs.extend_from_slice(Servers::find(directory)?.dirs());
     }
     if place.is_state_dir
-        && let Ok(beside) = state_directories(&place.root)
+        && let Ok(beside) = Servers::find(&place.root)
     {
-        let is_other =
-            |directory: &PathBuf| directory.file_name().is_none_or(|name| !names.iter().any(|known| name == *known));
-        directories.extend(beside.into_iter().filter(is_other));
+        dirs.extend(beside.dirs().iter().filter(|dir| !names.contains(&dir.id())).cloned());
     }
-    directories.iter().map(|directory| Ok(Node::read(directory, Depth::Content, &mut |_| {})?)).collect()
+    dirs.iter().map(|dir| Ok(Node::read(dir, Depth::Content, &mut |_| {})?)).collect()
 }
 
 /// Each file that would be written, and each of raft's that would be gone.

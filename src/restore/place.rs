@@ -8,7 +8,8 @@ use rustix::fs::{Access, access};
 use super::Error;
 use crate::backup::{Layout, Manifest};
 use crate::cluster::CLUSTER_FILE;
-use crate::state::{self, has_state, state_directories};
+use crate::state::dir::parent_and_name;
+use crate::state::{Servers, has_state};
 
 /// Where the servers of one call go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +35,10 @@ impl Place {
             }
             return Ok(Place::above(state_dir, ids));
         };
-        let absolute = std::path::absolute(state_dir).map_err(looking)?;
-        let is_named = absolute.file_name().is_some_and(|name| name == new_id.as_str());
-        let holds_nodes = match state_directories(state_dir) {
-            Ok(_) => true,
-            Err(state::Error::NoState { .. }) => state_dir.join(CLUSTER_FILE).exists(),
+        let (parent, name) = parent_and_name(state_dir).map_err(looking)?;
+        let is_named = name == new_id.as_str();
+        let holds_nodes = match Servers::find_any(state_dir) {
+            Ok(servers) => !servers.dirs().is_empty() || state_dir.join(CLUSTER_FILE).exists(),
             Err(_) if !state_dir.exists() => false,
             Err(error) => return Err(error.into()),
         };
@@ -46,7 +46,7 @@ impl Place {
         if !has_state && (holds_nodes || !(is_named || manifest.layout == Layout::Node)) {
             return Ok(Place::above(state_dir, ids));
         }
-        let real = state_dir.canonicalize().unwrap_or(absolute);
+        let real = state_dir.canonicalize().unwrap_or_else(|_| parent.join(name));
         let name = real.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         let (Some(above), Some(name)) = (real.parent(), name) else {
             return Err(looking(std::io::ErrorKind::InvalidInput.into()));

@@ -1,5 +1,6 @@
 //! The directory of one server: raft-log.db, raft-stable.db, snapshots/.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,10 +20,12 @@ pub const DIR_MODE: u32 = 0o755;
 /// Mode of the two stores. (raft-boltdb v2/bolt_store.go dbFileMode)
 pub const FILE_MODE: u32 = 0o600;
 
-/// The directory of one server. That it exists is not checked.
+/// The directory of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDir {
     path: PathBuf,
+    id: String,
+    target: Option<PathBuf>,
 }
 
 /// Why a server's directory can't be used.
@@ -63,14 +66,42 @@ pub struct StateLock {
 }
 
 impl StateDir {
-    /// The directory at `path`.
+    /// The directory at `path`, whose last name is the id. That it exists is not checked, nor whether it is a link.
     pub fn new(path: impl Into<PathBuf>) -> StateDir {
-        StateDir { path: path.into() }
+        let path = path.into();
+        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        StateDir { path, id, target: None }
     }
 
-    /// Where it is.
+    /// The existing directory at `path`, which may end in `.` or `..` or be a symbolic link.
+    ///
+    /// # Errors
+    /// When there is none, or it may not be looked at.
+    pub fn resolve(path: &Path) -> io::Result<StateDir> {
+        let id = parent_and_name(path)?.1.to_string_lossy().into_owned();
+        let is_link = path.symlink_metadata()?.is_symlink();
+        let target = if is_link { Some(path.canonicalize()?) } else { None };
+        Ok(StateDir { path: path.to_owned(), id, target })
+    }
+
+    /// Where it is, as it was asked for.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name by which op-conductor finds it, which must be the server's id. What isn't UTF-8 is replaced by U+FFFD.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where the directory is when `path` is a symbolic link to it.
+    pub fn target(&self) -> Option<&Path> {
+        self.target.as_deref()
+    }
+
+    /// The directory itself: the link's target, or the path.
+    pub fn real(&self) -> &Path {
+        self.target().unwrap_or(&self.path)
     }
 
     /// Where the log store is.
@@ -102,6 +133,22 @@ impl StateDir {
         names.sort();
         Ok(Some(names))
     }
+}
+
+/// The directory that has the entry `path`, which need not exist, and the entry's name: empty for the root of the file
+/// system. A last name that is a symbolic link stays; `.` and `..` are resolved.
+///
+/// # Errors
+/// When there is no working directory, or `path` ends in `..` and can't be resolved.
+pub fn parent_and_name(path: &Path) -> io::Result<(PathBuf, OsString)> {
+    let path = match path.file_name() {
+        None => path.canonicalize()?,
+        // `a` is in the working directory.
+        Some(_) if path.parent().is_none_or(|parent| parent.as_os_str().is_empty()) => std::path::absolute(path)?,
+        Some(_) => path.to_owned(),
+    };
+    let parent = path.parent().unwrap_or(&path).to_owned();
+    Ok((parent, path.file_name().unwrap_or_default().to_owned()))
 }
 
 /// Locks the stores of all `dirs` as bbolt does, as far as they exist, waiting for at most `lock_timeout` in all.
@@ -179,6 +226,16 @@ mod tests {
         let (absent, empty) = (StateDir::new(temp.path().join("absent")), StateDir::new(temp.path()));
         let _locked = lock(&[absent, empty], NO_TIME).unwrap();
         assert_eq!(StateDir::new(temp.path()).contents().unwrap(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn an_entry_that_does_not_exist_yet_has_a_parent_and_a_name() {
+        let here = std::env::current_dir().unwrap();
+        let of = |path: &str| parent_and_name(Path::new(path)).unwrap();
+        assert_eq!(of("/a/new"), ("/a".into(), "new".into()));
+        assert_eq!(of("new"), (here.clone(), "new".into()));
+        assert_eq!(of(".").1, here.file_name().unwrap());
+        assert_eq!(of("/"), ("/".into(), OsString::new()));
     }
 
     #[test]

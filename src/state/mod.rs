@@ -2,10 +2,13 @@
 
 pub mod dir;
 pub mod entries;
+mod error;
 mod node;
+mod servers;
 pub mod snapshots;
 
-pub use node::{
-    Campaign, Depth, Error, Node, Source, Store, heads_of_snapshots, read_committed, stable_state, state_directories,
-};
-pub(crate) use node::{has_state, server_id};
+pub use dir::StateDir;
+pub use error::Error;
+pub use node::{Campaign, Depth, Node, Source, Store, heads_of_snapshots, read_committed, stable_state};
+pub use servers::Servers;
+pub(crate) use servers::{LOST_FOUND, has_state};

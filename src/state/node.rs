@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Error;
 use crate::bolt::{self, PageCounts, ReadAt, Reader, TxId};
 use crate::durable::open_file;
 use crate::payload::{Head, PayloadChecker, StoredHead, Version};
@@ -19,7 +20,7 @@ use crate::raft::{
 };
 use crate::raft::{STATE_FILE, SnapshotMeta};
 use crate::report::{Finding, Findings, Severity};
-use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
 use crate::state::entries::{self, Entries, NEXT_COMMIT};
 use crate::state::snapshots::{self, Snapshots};
 
@@ -46,42 +47,6 @@ const UNREADABLE: &str = "BOLT-025";
 const GAP: &str = "RAFT-005";
 /// A bolt file without the store's bucket.
 const NO_BUCKET: &str = "NODE-003";
-
-/// Why a directory could not be looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file system said no.
-    #[error("{}", path.display())]
-    Io {
-        /// Which file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The disk failed while a database was read.
-    #[error("{}", path.display())]
-    Bolt {
-        /// Which file.
-        path: PathBuf,
-        /// What happened.
-        source: bolt::Error,
-    },
-    /// The entries of a log can't be read in chunks either.
-    #[error(transparent)]
-    Entries(#[from] entries::Error),
-    /// A writer committed again and again while we read.
-    #[error("{}: it changed {TRIES} times while it was read", path.display())]
-    Moving {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// The directory is no server's and holds none.
-    #[error("{}: no raft state here: expected {LOG_FILE} and {STABLE_FILE}, or directories that hold them", path.display())]
-    NoState {
-        /// Which directory.
-        path: PathBuf,
-    },
-}
 
 /// How much to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,57 +110,12 @@ pub struct Campaign {
     pub reason: String,
 }
 
-/// The directories of servers in `path`: itself, or those in it, by name.
-///
-/// # Errors
-/// [`Error::NoState`] when there is none.
-pub fn state_directories(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    if has_state(path)? {
-        return Ok(vec![path.to_owned()]);
-    }
-    let fail = |source| Error::Io { path: path.to_owned(), source };
-    let mut directories = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name();
-        // fsck's directory is root's alone on most volumes.
-        let is_other = name.as_encoded_bytes().starts_with(b".") || name == "lost+found";
-        if !is_other && has_state(&entry.path())? {
-            directories.push(entry.path());
-        }
-    }
-    if directories.is_empty() {
-        return Err(Error::NoState { path: path.to_owned() });
-    }
-    directories.sort();
-    Ok(directories)
-}
-
-/// Whether a server's state is there. A directory that we may not look into could be a server's: that is an error.
-pub(crate) fn has_state(path: &Path) -> Result<bool, Error> {
-    for path in [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR].map(|name| path.join(name)) {
-        match path.metadata() {
-            Ok(_) => return Ok(true),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(source) => return Err(Error::Io { path, source }),
-        }
-    }
-    Ok(false)
-}
-
-/// The name by which op-conductor finds the directory, even if the path ends in `.` or `..`.
-pub(crate) fn server_id(path: &Path) -> String {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    name(&absolute).or_else(|| name(&path.canonicalize().ok()?)).unwrap_or_default()
-}
-
 impl Node {
-    /// Reads the directory `path`; `each` sees every entry of the log that can be decoded, in order.
+    /// Reads the directory `dir`; `each` sees every entry of the log that can be decoded, in order.
     ///
     /// When the log changes meanwhile, `each` is called with [`None`] and then for all entries again.
-    pub fn read(path: &Path, depth: Depth, each: &mut dyn FnMut(Option<&Log<'_>>)) -> Result<Node, Error> {
-        let id = server_id(path);
+    pub fn read(dir: &StateDir, depth: Depth, each: &mut dyn FnMut(Option<&Log<'_>>)) -> Result<Node, Error> {
+        let (id, path) = (dir.id().to_owned(), dir.path());
         // The log first: raft makes a snapshot before it cuts off what that has. The stable store last: raft raises its
         // term before it appends an entry of that term.
         let (log_store, (log, log_findings)) = read_log(&path.join(LOG_FILE), depth, each)?;
@@ -460,7 +380,7 @@ fn read_in_chunks(path: &Path, depth: Depth, each: EachLog<'_>) -> Result<(Store
         }
         return Ok((store, (content, named(findings, LOG_FILE))));
     }
-    Err(Error::Moving { path: path.to_owned() })
+    Err(Error::Moving { path: path.to_owned(), attempts: TRIES_OF_CHUNKS })
 }
 
 /// The heads in the snapshots of the server's directory `path`, the newest first.
@@ -623,7 +543,7 @@ fn read_store<T: Default>(
         findings.extend(more.into_iter().filter(|finding| !says_better(finding)));
         return Ok((store, (content, named(findings, &file_name))));
     }
-    Err(Error::Moving { path: path.to_owned() })
+    Err(Error::Moving { path: path.to_owned(), attempts: tries })
 }
 
 /// What `read` gives of a database within one committed state, though a node writes to it.
@@ -648,7 +568,7 @@ pub fn read_committed<T>(
             return result.map_err(fail);
         }
     }
-    Err(Error::Moving { path: path.to_owned() })
+    Err(Error::Moving { path: path.to_owned(), attempts: TRIES })
 }
 
 /// Where a database is read from.

@@ -2,19 +2,19 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use crate::report::{Finding, Severity};
+use crate::state::StateDir;
 use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 
 /// Reading and writing a file; a directory must be entered too.
 const FILE: u32 = 0o6;
 const DIRECTORY: u32 = 0o7;
 
-/// Judges the server's directory `path` by who owns it: op-conductor runs as that user, or the directory is not its own.
-pub(super) fn check(path: &Path) -> Vec<Finding> {
+/// Judges the server's directory `dir` by who owns it: op-conductor runs as that user, or the directory is not its own.
+pub(super) fn check(dir: &StateDir) -> Vec<Finding> {
+    let path = dir.path();
     let Ok(directory) = path.metadata() else { return Vec::new() };
-    let node = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut found = Vec::new();
     for (name, needed) in [("", DIRECTORY), (LOG_FILE, FILE), (STABLE_FILE, FILE), (SNAPSHOTS_DIR, DIRECTORY)] {
         // What is missing is told elsewhere.
@@ -25,7 +25,7 @@ pub(super) fn check(path: &Path) -> Vec<Finding> {
                 directory.uid(),
                 directory.gid()
             );
-            let finding = Finding::new("NODE-007", Severity::Warning, message).in_node(&node).hint(hint);
+            let finding = Finding::new("NODE-007", Severity::Warning, message).in_node(dir.id()).hint(hint);
             found.push(if name.is_empty() { finding } else { finding.in_file(name) });
         }
     }
@@ -67,7 +67,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join(LOG_FILE);
         File::create(&log).unwrap();
-        let messages = || check(dir.path()).into_iter().map(|found| found.message).collect::<Vec<_>>();
+        let messages = || check(&StateDir::new(dir.path())).into_iter().map(|found| found.message).collect::<Vec<_>>();
         let is_root = fs::metadata(&log).unwrap().uid() == 0;
         if is_root {
             assert_eq!(messages(), [""; 0], "root opens all");

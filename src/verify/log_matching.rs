@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::raft::Log;
 use crate::report::{Finding, Severity};
-use crate::state::{Depth, Error, Node};
+use crate::state::{Depth, Error, Node, StateDir};
 
 /// How many indexes are compared in one pass over the logs: bounds the memory.
 const WINDOW: u64 = 1 << 16;
@@ -84,7 +84,7 @@ pub(super) fn check(nodes: &[Node], mut contents: Contents, findings: &mut Vec<F
                 continue;
             }
             contents.begin(node, start);
-            Node::read(&state.path, Depth::Content, &mut |log| match log {
+            Node::read(&StateDir::new(&state.path), Depth::Content, &mut |log| match log {
                 Some(log) => contents.add(log),
                 None => contents.begin(node, start),
             })?;

@@ -16,8 +16,7 @@ use serde::Serialize;
 
 use crate::payload::Release;
 use crate::report::{Finding, Progress, Severity};
-use crate::state::dir::LOG_FILE;
-use crate::state::{Depth, Error, Node, state_directories};
+use crate::state::{Depth, Error, Node, Servers};
 use log_matching::Contents;
 
 pub use members::compare as compare_members;
@@ -74,19 +73,19 @@ pub fn verify_to(
     let mut contents = Contents::default();
     let mut nodes: Vec<Node> = Vec::new();
     let mut findings = Vec::new();
-    let directories = match state_directories(path) {
-        // A first call may have been interrupted before anything was in its place.
-        Err(Error::NoState { .. }) if interrupted::is_pending(path) => Vec::new(),
-        directories => directories?,
-    };
-    for directory in &directories {
-        progress.expect(directory.join(LOG_FILE).metadata().map_or(0, |metadata| metadata.len()));
+    let servers = Servers::find_any(path)?;
+    // A first call may have been interrupted before anything was in its place.
+    if servers.dirs().is_empty() && !interrupted::is_pending(path) {
+        return Err(Error::NoState { path: path.to_owned() });
     }
-    let compares = directories.len() > 1;
-    for directory in &directories {
+    for dir in servers.dirs() {
+        progress.expect(dir.log_path().metadata().map_or(0, |metadata| metadata.len()));
+    }
+    let compares = servers.dirs().len() > 1;
+    for dir in servers.dirs() {
         let node = nodes.len();
         contents.begin(node, 0);
-        let read = Node::read(directory, depth, &mut |log| match log {
+        let read = Node::read(dir, depth, &mut |log| match log {
             Some(log) => {
                 progress.advance(log.data.as_ref().map_or(0, |data| data.len() as u64));
                 if compares {
@@ -96,7 +95,7 @@ pub fn verify_to(
             None => contents.begin(node, 0),
         });
         nodes.push(read?);
-        findings.extend(access::check(directory));
+        findings.extend(access::check(dir));
     }
     findings.extend(nodes.iter().flat_map(|node| node.findings.iter().cloned()));
     let mut winners = None;
@@ -115,8 +114,7 @@ pub fn verify_to(
     ahead.into_iter().for_each(|node| cluster::even_voters(node, &mut findings));
     heads::check(&nodes, release, &mut findings);
     interrupted::check(path, &mut findings);
-    let single = (directories == [path]).then(|| std::path::absolute(path).ok()).flatten();
-    let above = single.as_deref().and_then(Path::parent);
+    let above = servers.is_one().then(|| servers.root());
     if let Some(above) = above.filter(|above| interrupted::is_pending(above)) {
         interrupted::check(above, &mut findings);
     }

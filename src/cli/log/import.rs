@@ -80,12 +80,11 @@ impl Import {
 
     /// Both stores, staged beside their place and put there at once; `len` bytes of lines are expected.
     fn make(&self, directory: &Path, lines: impl BufRead, len: u64) -> Result<Imported, Failure> {
-        let absolute = std::path::absolute(directory).map_err(Failure::unable)?;
-        let named = absolute.file_name().and_then(|name| name.to_str()).zip(absolute.parent());
-        let Some((name, above)) = named else {
+        let (above, name) = dir::parent_and_name(directory).map_err(Failure::unable)?;
+        let Some(name) = name.to_str().filter(|name| !name.is_empty()) else {
             return Err(Failure::unable(anyhow!("--state-dir: {} has no name", directory.display())));
         };
-        let (root, _) = dir::open_root(above, None, Duration::from_secs(1)).map_err(Failure::unable)?;
+        let (root, _) = dir::open_root(&above, None, Duration::from_secs(1)).map_err(Failure::unable)?;
         let mut staging = root.stage().map_err(Failure::unable)?;
         let name = Path::new(name);
         staging.create_dir(name, DIR_MODE).map_err(Failure::unable)?;

@@ -15,8 +15,8 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use op_conductor_init::raft::{Index, LogType};
+use op_conductor_init::state::Servers;
 use op_conductor_init::state::entries::{self, Block, Entries, Filter, Span};
-use op_conductor_init::state::state_directories;
 
 use super::Outcome;
 use super::failure::Failure;
@@ -142,18 +142,18 @@ fn open(flag: &str, directory: &Path, from: Index) -> Result<Entries, Failure> {
 
 /// Sees that a directory is one server's.
 fn one_server(flag: &str, directory: &Path) -> Result<(), Failure> {
-    let directories = state_directories(directory)
+    let servers = Servers::find(directory)
         .map_err(|error| Failure::unable(anyhow::Error::new(error).context(flag.to_owned())))?;
-    let [only] = directories.as_slice() else {
-        let names: Vec<String> = directories.iter().map(|directory| directory.display().to_string()).collect();
-        let error = anyhow!("{flag}: {} holds {} servers", directory.display(), directories.len());
-        return Err(Failure::unable(error).with_hint(Some(format!("name one of {}", names.join(", ")))));
-    };
-    if only != directory {
-        let error = anyhow!("{flag}: {} is a directory of servers", directory.display());
-        return Err(Failure::unable(error).with_hint(Some(format!("name {}", only.display()))));
+    if servers.is_one() {
+        return Ok(());
     }
-    Ok(())
+    let names: Vec<String> = servers.dirs().iter().map(|dir| dir.path().display().to_string()).collect();
+    let (what, hint) = match names.as_slice() {
+        [only] => ("is a directory of servers".to_owned(), format!("name {only}")),
+        names => (format!("holds {} servers", names.len()), format!("name one of {}", names.join(", "))),
+    };
+    let error = anyhow!("{flag}: {} {what}", directory.display());
+    Err(Failure::unable(error).with_hint(Some(hint)))
 }
 
 fn failure(error: entries::Error) -> Failure {
