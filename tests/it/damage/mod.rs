@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use crate::common::damage::{CASES, File, PAGE, damaged, problems, store};
 use op_conductor_init::bolt::{PageError, PageId, Problem, ProblemKind, check};
+use op_conductor_init::state::describe_damage;
 
 /// What is found after the damage of that name.
 fn found(name: &str) -> Vec<Problem> {
@@ -55,7 +56,7 @@ fn findings_say_what_is_wrong_where_and_what_it_means() {
         writeln!(text, "{name}").unwrap();
         let found = problems(&damaged(*damage));
         for problem in found.iter().take(4) {
-            writeln!(text, "  {} {problem}", problem.kind.id()).unwrap();
+            writeln!(text, "  {} {}", problem.kind.id(), describe_damage(problem)).unwrap();
         }
         if found.len() > 4 {
             writeln!(text, "  and {} more", found.len() - 4).unwrap();
