@@ -7,15 +7,15 @@ use clap::{ArgGroup, Args};
 use op_conductor_init::compact::{self, Compacted, Error, Target};
 use op_conductor_init::durable;
 use op_conductor_init::state::dir;
-use serde_json::json;
 
+use super::answer::backups::Compaction;
 use super::args::{FormatOption, LockTimeoutOption, StateDirOption};
-use super::failure::Failure;
-use super::generate::talk_about_recovery;
+use super::failure::{Failure, Verdict};
+use super::generate::report_recovery;
+use super::output::{print, print_json};
 use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
-use super::{Outcome, answer};
 
 const HELP: &str = "\
 Examples:
@@ -63,22 +63,22 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let target = self.output_dir.as_deref().map_or(Target::InPlace, Target::Directory);
         let outcome = compact::compact(self.state_dir.path(), target, self.lock_timeout.get(), &Bar::bytes("compact"))
             .map_err(failure)?;
         if let Some(recovery) = &outcome.recovery {
-            talk_about_recovery(recovery);
+            report_recovery(recovery);
         }
         let kept = match outcome.replaced {
             Some(replaced) if self.discard_replaced => discard(&replaced)?,
             replaced => replaced,
         };
-        answer(&match self.format.get() {
-            Format::Text => text(&outcome.files, kept.as_deref()),
-            Format::Json => format!("{:#}\n", json!({"files": outcome.files, "replaced": kept})),
-        })?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Text => print(&text(&outcome.files, kept.as_deref()))?,
+            Format::Json => print_json(&Compaction::new(&outcome.files, kept.as_deref()))?,
+        }
+        Ok(Verdict::Fine)
     }
 }
 

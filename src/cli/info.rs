@@ -6,12 +6,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::answer::shown;
 use super::args::{FormatOption, StateDirOption};
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 use super::log::entry::content;
+use super::output::{print, print_json};
 use super::text::{bytes, count, index_range, table};
 use super::values::Format;
-use super::{Outcome, answer};
 use op_conductor_init::payload::{Release, StoredHead};
 use op_conductor_init::raft::{ConfigurationAt, Index, Log, LogType, Server};
 use op_conductor_init::state::entries::Entries;
@@ -60,24 +61,24 @@ struct Row {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let servers = Servers::find(self.state_dir.path()).map_err(Failure::unable)?;
         let single = servers.dirs().len() == 1;
         let mut nodes = Vec::new();
         for dir in servers.dirs() {
             nodes.push(read(dir, if single { self.entries } else { 0 })?);
         }
-        answer(&match self.format.get() {
+        match self.format.get() {
             Format::Json => {
                 let values: Vec<Value> = nodes.iter().map(|(node, rows)| node_json(node, rows, single)).collect();
-                format!("{:#}\n", json!({"nodes": values}))
+                print_json(&json!({"nodes": values}))?;
             }
-            Format::Text => match nodes.as_slice() {
+            Format::Text => print(&match nodes.as_slice() {
                 [(node, rows)] => node_text(node, rows),
                 _ => cluster_text(self.state_dir.path(), &nodes),
-            },
-        })?;
-        Ok(Outcome::Fine)
+            })?,
+        }
+        Ok(Verdict::Fine)
     }
 }
 
@@ -302,7 +303,7 @@ fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
     let snapshot = |meta: &op_conductor_init::raft::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
     let mut value = json!({
         "id": node.id,
-        "path": node.path,
+        "path": shown(&node.path),
         "current_term": node.stable.term(),
         "vote": node.stable.vote().map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
         "first_index": node.log.first.map(|first| first.0),

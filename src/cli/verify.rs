@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
+use super::answer::shown;
 use super::args::{FormatOption, StateDirOption};
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
+use super::junit;
+use super::output::{print, print_json};
 use super::progress::Bar;
 use super::text::{bytes, count, index_range, table, wrapped};
 use super::values::Format;
-use super::{Outcome, answer, junit};
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
 use op_conductor_init::payload::{RELEASES, Release};
@@ -89,7 +91,7 @@ fn release(name: &str) -> Result<Release, String> {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let expected = self.expected()?;
         let mut report = verify(self.state_dir.path(), self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
         if let Some((file, expected)) = &expected {
@@ -104,11 +106,11 @@ impl Options {
             let suite = junit::suite(&report, self.fails_from());
             junit::write(file, suite).map_err(Failure::unable)?;
         }
-        answer(&match self.format.get() {
-            Format::Text => self.text(&report, ignored),
-            Format::Json => self.json(&report, ignored, fails),
-        })?;
-        Ok(if fails { Outcome::Bad } else { Outcome::Fine })
+        match self.format.get() {
+            Format::Text => print(&self.text(&report, ignored))?,
+            Format::Json => print_json(&self.json(&report, ignored, fails))?,
+        }
+        Ok(if fails { Verdict::Bad } else { Verdict::Fine })
     }
 
     fn fails_from(&self) -> Severity {
@@ -158,11 +160,11 @@ impl Options {
         text
     }
 
-    fn json(&self, report: &Report, ignored: usize, fails: bool) -> String {
+    fn json(&self, report: &Report, ignored: usize, fails: bool) -> Value {
         let node = |node: &Node| {
             json!({
                 "id": node.id,
-                "path": node.path,
+                "path": shown(&node.path),
                 "current_term": node.stable.term(),
                 "first_index": node.log.first.map(|first| first.0),
                 "last_index": node.log.last.map(|last| last.0),
@@ -172,16 +174,15 @@ impl Options {
                 "stable_pages": pages(&node.stable_store.pages),
             })
         };
-        let value = json!({
-            "state_dir": self.state_dir.path(),
+        json!({
+            "state_dir": shown(self.state_dir.path()),
             "verdict": if fails { "bad" } else { "fine" },
             "counts": report.counts(),
             "ignored": ignored,
             "next_leaders": report.winners,
             "nodes": report.nodes.iter().map(node).collect::<Vec<_>>(),
             "findings": report.findings,
-        });
-        format!("{value:#}\n")
+        })
     }
 }
 

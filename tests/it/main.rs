@@ -14,6 +14,7 @@ mod common;
 
 mod backup;
 mod cli;
+mod completions;
 mod corpus;
 mod damage;
 mod findings;
@@ -23,4 +24,5 @@ mod hostile;
 mod layers;
 mod look;
 mod restore;
+mod schemas;
 mod views;

@@ -18,14 +18,15 @@ use op_conductor_init::generate::{self, WriteOptions};
 use op_conductor_init::plan::Plan;
 use op_conductor_init::state::dir;
 use quick_junit::Report;
-use serde_json::json;
 use tempfile::{NamedTempFile, TempDir};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::answer::gate::Answer;
 use super::args::FormatOption;
 use super::failure::Failure;
+use super::failure::Verdict;
+use super::output::{notice, print, print_json};
 use super::values::{self, Format};
-use super::{Outcome, answer, talk};
 
 const HELP: &str = "\
 Examples:
@@ -170,7 +171,7 @@ impl ClusterOptions {
 }
 
 impl Gate {
-    pub(crate) fn run(&self) -> Result<Outcome, Failure> {
+    pub(crate) fn run(&self) -> Result<Verdict, Failure> {
         let junit = self.junit.as_deref().map(JunitFile::open).transpose()?;
         let staged = self.stage()?;
         let runtime = tokio::runtime::Runtime::new().map_err(Failure::unable)?;
@@ -183,18 +184,20 @@ impl Gate {
         if let Some(junit) = junit {
             junit.write(&reports)?;
         }
-        answer(&match self.format.get() {
-            Format::Text => text::answer(&staged, &reports),
-            Format::Json => self.json(&staged, &reports),
-        })?;
+        match self.format.get() {
+            Format::Text => print(&text::answer(&staged, &reports))?,
+            Format::Json => {
+                print_json(&Answer::new(self.state_dir.as_deref(), &staged, text::verdict(&reports), &reports))?;
+            }
+        }
         let any = |outcome| reports.iter().find(|report| report.outcome == outcome);
         match (any(Seen::Failed), any(Seen::Unknown)) {
-            (Some(_), _) => Ok(Outcome::Bad),
+            (Some(_), _) => Ok(Verdict::Bad),
             (None, Some(unknown)) => {
                 let reason = unknown.reason.clone().unwrap_or_default();
-                Err(Failure::unable(anyhow!(reason).context(unknown.target.clone())))
+                Err(Failure::unable(anyhow!(reason).context(unknown.target.clone())).after_answer())
             }
-            (None, None) => Ok(Outcome::Fine),
+            (None, None) => Ok(Verdict::Fine),
         }
     }
 
@@ -213,7 +216,7 @@ impl Gate {
         };
         let staged = Staged::copy(directory).map_err(fail)?;
         for error in &staged.errors {
-            talk(format_args!("warning: before anything is started, verify finds {error}"));
+            notice(format_args!("warning: before anything is started, verify finds {error}"));
         }
         Ok(staged)
     }
@@ -244,22 +247,8 @@ impl Gate {
             targets.push(DEFAULT_TARGET);
         }
         let options = Options { timeout: self.timeout, keep: self.keep };
-        let run = |target: Target| async move { gate::run(staged, &target, options, &|line| talk(line)).await };
+        let run = |target: Target| async move { gate::run(staged, &target, options, &|line| notice(line)).await };
         Ok(stream::iter(targets).map(run).buffered(self.parallel.get()).collect().await)
-    }
-
-    fn json(&self, staged: &Staged, reports: &[TargetReport]) -> String {
-        let value = json!({
-            "state_dir": self.state_dir,
-            "servers": staged.members.servers,
-            "started": staged.nodes,
-            "first_leaders": staged.candidates,
-            "unsafe_head": staged.head.as_ref().map(|(head, _)| head),
-            "moved": staged.moved,
-            "verdict": text::verdict(reports),
-            "targets": reports,
-        });
-        format!("{value:#}\n")
     }
 }
 

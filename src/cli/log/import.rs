@@ -10,15 +10,16 @@ use op_conductor_init::open_file;
 use op_conductor_init::report::Progress;
 use op_conductor_init::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE};
 use op_conductor_init::transfer::{Error, Imported, import, stable};
-use serde_json::json;
 
 use super::StateDirOption;
+use crate::cli::answer::log::Import as Answer;
+use crate::cli::answer::shown;
 use crate::cli::args::FormatOption;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::output::{print, print_json};
 use crate::cli::progress::Bar;
 use crate::cli::text::count;
 use crate::cli::values::{self, Format};
-use crate::cli::{Outcome, answer};
 
 /// Make a new server's directory of the lines that log export prints, in any order
 #[derive(Debug, clap::Args)]
@@ -56,7 +57,7 @@ pub(super) struct Import {
 }
 
 impl Import {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let directory = self.directory.path()?;
         if directory.symlink_metadata().is_ok() {
             return Err(Failure::refused(anyhow!("--state-dir: {} is there already", directory.display()))
@@ -71,11 +72,11 @@ impl Import {
                 self.make(directory, BufReader::with_capacity(1 << 20, file), len)?
             }
         };
-        answer(&match self.format.get() {
-            Format::Text => text(directory, imported),
-            Format::Json => format!("{:#}\n", json!({"state_dir": directory, "imported": imported})),
-        })?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Text => print(&text(directory, imported))?,
+            Format::Json => print_json(&Answer { state_dir: shown(directory), imported })?,
+        }
+        Ok(Verdict::Fine)
     }
 
     /// Both stores, staged beside their place and put there at once; `len` bytes of lines are expected.
