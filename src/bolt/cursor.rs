@@ -2,18 +2,14 @@
 
 use super::element::LeafElement;
 use super::error::Error;
-use super::layout::{MAX_DEPTH, PageId};
+use super::geometry::Geometry;
+use super::layout::PageId;
 use super::page::PageKind;
-use super::page_buf::{Load, PageBuf};
+use super::page_buf::PageBuf;
+use super::path::Path;
 use super::read::Bucket;
 use super::storage::ReadAt;
-
-impl<R: ReadAt> Bucket<'_, R> {
-    /// A cursor before the first key.
-    pub fn cursor(&self) -> Cursor<'_, R> {
-        Cursor { bucket: self, levels: Vec::new(), depth: 0, loads: 0 }
-    }
-}
+use super::window::Window;
 
 /// Moves through a bucket in key order. Entries are borrowed from the cursor until it moves.
 ///
@@ -21,38 +17,45 @@ impl<R: ReadAt> Bucket<'_, R> {
 #[derive(Debug)]
 pub struct Cursor<'b, R> {
     bucket: &'b Bucket<'b, R>,
-    /// Pages from the root to the leaf; those from `depth` on are kept for their buffers.
-    levels: Vec<Level>,
-    depth: usize,
-    /// Pages loaded since the root, overflow included. A sound tree reaches each once, so a cursor neither reads nor
-    /// keeps more bytes than the file has.
-    loads: u64,
+    path: Path,
 }
 
-#[derive(Debug, Default)]
-struct Level {
-    page: PageBuf,
-    index: usize,
+impl<R: ReadAt> Bucket<'_, R> {
+    /// A cursor before the first key.
+    pub fn cursor(&self) -> Cursor<'_, R> {
+        Cursor { bucket: self, path: Path::default() }
+    }
+
+    /// The value of `key`; `None` if the key does not exist or is a bucket.
+    ///
+    /// The pages on the way are kept for the next call.
+    ///
+    /// # Errors
+    /// Those of reading, and [`Error::Page`] for a page on the way that can't be used.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut cursor = Cursor { bucket: self, path: self.last_path.take() };
+        let found = cursor.seek(key)?.filter(|entry| entry.key == key && !entry.is_bucket());
+        let value = found.map(|entry| entry.value.to_vec());
+        self.last_path.replace(cursor.path);
+        Ok(value)
+    }
 }
 
 impl<'b, R: ReadAt> Cursor<'b, R> {
     /// Moves to the first key.
     pub fn first(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
-        self.restart()?;
         self.descend(|_| 0)?;
         self.settle()
     }
 
     /// Moves to the last key. If the last leaf is empty there is no entry, as in bbolt.
     pub fn last(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
-        self.restart()?;
         self.descend(|page| page.count().saturating_sub(1))?;
-        Ok(self.entry())
+        Ok(self.path.element())
     }
 
     /// Moves to the first key that is not less than `key`.
     pub fn seek(&mut self, key: &[u8]) -> Result<Option<LeafElement<'_>>, Error> {
-        self.restart()?;
         self.descend(|page| match page.kind {
             PageKind::Branch => page.branch().search(key),
             _ => page.leaf().search(key),
@@ -63,97 +66,34 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
     /// Moves to the next key; a new cursor moves to the first.
     #[expect(clippy::should_implement_trait, reason = "entries borrow from the cursor: no Iterator can do that")]
     pub fn next(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
-        match self.top() {
-            None => self.first(),
-            Some(level) => {
-                level.index = level.index.saturating_add(1);
-                self.settle()
-            }
+        if self.path.is_empty() {
+            return self.first();
         }
+        self.path.advance();
+        self.settle()
     }
 
-    fn top(&mut self) -> Option<&mut Level> {
-        self.depth.checked_sub(1).map(|top| &mut self.levels[top])
-    }
-
-    fn entry(&self) -> Option<LeafElement<'_>> {
-        let level = &self.levels[self.depth.checked_sub(1)?];
-        level.page.leaf().get(level.index)
-    }
-
-    /// Puts the root page on the empty stack.
-    fn restart(&mut self) -> Result<(), Error> {
-        (self.depth, self.loads) = (0, 0);
-        match &self.bucket.inline {
-            None => self.push(self.bucket.header.root),
-            Some(page) => {
-                let geometry = self.bucket.reader.geometry();
-                let page = PageBuf::inline(page).map_err(|error| geometry.error(PageId(0), error))?;
-                self.levels.clear();
-                self.levels.push(Level { page, index: 0 });
-                self.depth = 1;
-                Ok(())
-            }
-        }
-    }
-
-    /// Goes down to a leaf, choosing an index on every page.
+    /// Goes from the root down to a leaf, choosing an index on every page.
     fn descend(&mut self, choose: impl Fn(&PageBuf) -> usize) -> Result<(), Error> {
-        loop {
-            let level = self.top().expect("descend starts with the root on the stack");
-            level.index = choose(&level.page);
-            if level.page.kind == PageKind::Leaf {
-                return Ok(());
+        let (source, geometry) = self.file();
+        match &self.bucket.inline {
+            None => self.path.start(source, geometry, self.bucket.header.root)?,
+            Some(page) => {
+                let page = PageBuf::inline(page).map_err(|error| geometry.error(PageId(0), error))?;
+                self.path.start_inline(page);
             }
-            let Some((_, child)) = level.page.branch().get(level.index) else {
-                return Ok(());
-            };
-            self.push(child)?;
         }
+        self.path.descend(source, geometry, choose)
     }
 
-    /// If the index is after the last element of its leaf, moves on to the next element.
     fn settle(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
-        while let Some(level) = self.top() {
-            if level.index < level.page.count() {
-                if level.page.kind == PageKind::Leaf {
-                    break;
-                }
-                let (_, child) = level.page.branch().get(level.index).expect("the index is below the count");
-                self.push(child)?;
-                self.descend(|_| 0)?;
-            } else if self.depth == 1 {
-                break;
-            } else {
-                self.depth -= 1;
-                if let Some(parent) = self.top() {
-                    parent.index += 1;
-                }
-            }
-        }
-        Ok(self.entry())
+        let (source, geometry) = self.file();
+        self.path.settle(source, geometry)?;
+        Ok(self.path.element())
     }
 
-    fn push(&mut self, page: PageId) -> Result<(), Error> {
+    fn file(&self) -> (&'b Window<R>, &'b Geometry) {
         let reader = self.bucket.reader;
-        if self.levels[..self.depth].iter().any(|level| level.page.id == page) {
-            return Err(Error::Cycle { page });
-        }
-        if self.depth >= MAX_DEPTH {
-            return Err(Error::TooDeep { page });
-        }
-        if self.levels.len() == self.depth {
-            self.levels.push(Level::default());
-        }
-        let level = &mut self.levels[self.depth];
-        level.page.load_head(reader.source(), reader.geometry(), page)?;
-        self.loads += level.page.header.span();
-        if self.loads > reader.geometry().page_count() {
-            return Err(Error::TooManyPages { page });
-        }
-        level.page.load_body(reader.source(), reader.geometry(), Load::Whole)?;
-        level.index = 0;
-        self.depth += 1;
-        Ok(())
+        (reader.source(), reader.geometry())
     }
 }

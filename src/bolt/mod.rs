@@ -16,6 +16,7 @@ mod page;
 mod page_buf;
 mod page_set;
 mod page_view;
+mod path;
 mod read;
 mod storage;
 mod survey;

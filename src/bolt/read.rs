@@ -4,6 +4,7 @@
 //! to it: bolt is copy-on-write, so if the metas are the same before and after ([`Reader::is_current`]), everything read
 //! in between is one committed state.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::bucket::{BucketHeader, split_bucket};
@@ -12,6 +13,7 @@ use super::freelist::FreelistPage;
 use super::geometry::Geometry;
 use super::meta::Meta;
 use super::metas::Metas;
+use super::path::Path;
 use super::storage::ReadAt;
 use super::window::Window;
 
@@ -85,7 +87,7 @@ impl<R: ReadAt> Reader<R> {
 
     /// The top-level bucket, which holds the others.
     pub fn root(&self) -> Bucket<'_, R> {
-        Bucket { reader: self, header: self.meta().root, inline: None }
+        Bucket::new(self, self.meta().root, None)
     }
 
     /// The bucket `name` of the top level; `None` if the key does not exist.
@@ -112,9 +114,15 @@ pub struct Bucket<'r, R> {
     pub(super) header: BucketHeader,
     /// The page of an inline bucket.
     pub(super) inline: Option<Vec<u8>>,
+    /// The way to the key that was looked up last.
+    pub(super) last_path: RefCell<Path>,
 }
 
 impl<'r, R: ReadAt> Bucket<'r, R> {
+    fn new(reader: &'r Reader<R>, header: BucketHeader, inline: Option<Vec<u8>>) -> Bucket<'r, R> {
+        Bucket { reader, header, inline, last_path: RefCell::default() }
+    }
+
     /// Where its tree begins, and its sequence.
     pub fn header(&self) -> BucketHeader {
         self.header
@@ -138,15 +146,9 @@ impl<'r, R: ReadAt> Bucket<'r, R> {
                 }
                 let (header, inline) =
                     split_bucket(entry.value).map_err(|error| self.reader.geometry.error(self.header.root, error))?;
-                Ok(Some(Bucket { reader: self.reader, header, inline: inline.map(<[u8]>::to_vec) }))
+                Ok(Some(Bucket::new(self.reader, header, inline.map(<[u8]>::to_vec))))
             }
             _ => Ok(None),
         }
-    }
-
-    /// The value of `key`; `None` if the key does not exist or is a bucket.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let mut cursor = self.cursor();
-        Ok(cursor.seek(key)?.filter(|entry| entry.key == key && !entry.is_bucket()).map(|entry| entry.value.to_vec()))
     }
 }
