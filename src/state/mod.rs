@@ -3,6 +3,7 @@
 pub mod dir;
 pub mod entries;
 mod error;
+mod known;
 mod node;
 mod servers;
 pub mod snapshots;

@@ -15,6 +15,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::payload::Release;
+use crate::raft::ConfigurationAt;
 use crate::report::{Finding, Progress, Severity};
 use crate::state::{Depth, Error, Node, Servers};
 use log_matching::Contents;
@@ -48,6 +49,11 @@ impl Report {
     pub fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
         self.findings.extend(findings);
         self.findings.sort_by(|a, b| (b.severity, a.id, &a.place).cmp(&(a.severity, b.id, &b.place)));
+    }
+
+    /// The members of the cluster: the configuration that the server with the last entry acts by.
+    pub fn members(&self) -> Option<ConfigurationAt> {
+        cluster::ahead(&self.nodes).and_then(cluster::members)
     }
 
     /// How many findings of each severity.
@@ -106,12 +112,7 @@ pub fn verify_to(
         heads::snapshot_states(&nodes, &mut findings);
         winners = Some(election::next_leaders(&nodes, &mut findings));
     }
-    // The server with the last entry has the members that will count.
-    let ahead = nodes.iter().max_by_key(|node| {
-        let (index, term) = node.last();
-        (term, index)
-    });
-    ahead.into_iter().for_each(|node| cluster::even_voters(node, &mut findings));
+    cluster::ahead(&nodes).into_iter().for_each(|node| cluster::even_voters(node, &mut findings));
     heads::check(&nodes, release, &mut findings);
     interrupted::check(path, &mut findings);
     let above = servers.is_one().then(|| servers.root());
