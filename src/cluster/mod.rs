@@ -75,38 +75,38 @@ impl ClusterSpec {
     /// # Errors
     /// Everything that is wrong with them, not only the first.
     pub fn parse(text: &SpecText<'_>) -> Result<ClusterSpec, SpecErrors> {
-        let mut errors = Vec::new();
-        let (ids, addresses, nonvoters) = (items(text.server_ids), items(text.nodes), nonvoters(text.nonvoters));
-        if ids.len() != addresses.len() {
-            errors.push(SpecError::Lengths { ids: ids.len(), addresses: addresses.len() });
-        }
-        check_items(&ids, SpecField::ServerIds, &mut errors, |position, item| {
-            let error = names::check_id(item).err()?;
-            Some(SpecError::Id { position, item: item.to_owned(), error })
-        });
-        check_items(&addresses, SpecField::Nodes, &mut errors, |position, item| {
-            let error = names::check_address(item).err()?;
-            Some(SpecError::Address { position, item: item.to_owned(), error })
-        });
-        check_items(&nonvoters, SpecField::Nonvoters, &mut errors, |position, item| {
-            (!ids.contains(&item)).then(|| SpecError::UnknownNonvoter { position, item: item.to_owned() })
-        });
-        let leader = find_leader(text.initial_leader.trim(), &ids, &nonvoters).map_err(|error| errors.push(error)).ok();
-        let voter_count = ids.iter().filter(|id| !nonvoters.contains(id)).count();
-        if voter_count == 0 {
-            errors.push(SpecError::NoVoter);
-        }
-        errors.extend(check_term(text.initial_term, text.election, voter_count).err());
-        match leader {
-            Some(leader) if errors.is_empty() => Ok(ClusterSpec {
-                network: text.network.map(str::trim).filter(|network| !network.is_empty()).map(str::to_owned),
-                configuration: configuration(&ids, &addresses, &nonvoters),
-                leader,
-                initial_term: Term(text.initial_term),
-                election: text.election,
-            }),
-            _ => Err(SpecErrors(errors)),
-        }
+        let lists = Lists {
+            ids: items(text.server_ids),
+            addresses: items(text.nodes),
+            nonvoters: nonvoters(text.nonvoters),
+            leader: text.initial_leader.trim(),
+        };
+        let (configuration, leader) = lists.check(text.initial_term, text.election)?;
+        Ok(ClusterSpec {
+            network: text.network.map(str::trim).filter(|network| !network.is_empty()).map(str::to_owned),
+            configuration,
+            leader,
+            initial_term: Term(text.initial_term),
+            election: text.election,
+        })
+    }
+
+    /// Makes a cluster of known members, in their order, with a named leader. Who is not a voter is a nonvoter.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, not only the first.
+    pub fn from_members(members: &Configuration, leader: &str, initial_term: Term) -> Result<ClusterSpec, SpecErrors> {
+        let servers = &members.servers;
+        let others = servers.iter().filter(|server| server.suffrage != Suffrage::Voter);
+        let lists = Lists {
+            ids: servers.iter().map(|server| server.id.as_str()).collect(),
+            addresses: servers.iter().map(|server| server.address.as_str()).collect(),
+            nonvoters: others.map(|server| server.id.as_str()).collect(),
+            leader,
+        };
+        let election = Election::Named;
+        let (configuration, leader) = lists.check(initial_term.0, election)?;
+        Ok(ClusterSpec { network: None, configuration, leader, initial_term, election })
     }
 
     /// What works, but not as people would expect.
@@ -137,6 +137,46 @@ impl ClusterSpec {
     /// Who may win the first election.
     pub fn election(&self) -> Election {
         self.election
+    }
+}
+
+/// The servers by their ids and addresses, not checked yet.
+struct Lists<'a> {
+    ids: Vec<&'a str>,
+    addresses: Vec<&'a str>,
+    nonvoters: Vec<&'a str>,
+    leader: &'a str,
+}
+
+impl Lists<'_> {
+    /// The members, and which of them is the leader.
+    fn check(&self, initial_term: u64, election: Election) -> Result<(Configuration, usize), SpecErrors> {
+        let mut errors = Vec::new();
+        let Lists { ids, addresses, nonvoters, leader } = self;
+        if ids.len() != addresses.len() {
+            errors.push(SpecError::Lengths { ids: ids.len(), addresses: addresses.len() });
+        }
+        check_items(ids, SpecField::ServerIds, &mut errors, |position, item| {
+            let error = names::check_id(item).err()?;
+            Some(SpecError::Id { position, item: item.to_owned(), error })
+        });
+        check_items(addresses, SpecField::Nodes, &mut errors, |position, item| {
+            let error = names::check_address(item).err()?;
+            Some(SpecError::Address { position, item: item.to_owned(), error })
+        });
+        check_items(nonvoters, SpecField::Nonvoters, &mut errors, |position, item| {
+            (!ids.contains(&item)).then(|| SpecError::UnknownNonvoter { position, item: item.to_owned() })
+        });
+        let leader = find_leader(leader, ids, nonvoters).map_err(|error| errors.push(error)).ok();
+        let voter_count = ids.iter().filter(|id| !nonvoters.contains(id)).count();
+        if voter_count == 0 {
+            errors.push(SpecError::NoVoter);
+        }
+        errors.extend(check_term(initial_term, election, voter_count).err());
+        match leader {
+            Some(leader) if errors.is_empty() => Ok((configuration(ids, addresses, nonvoters), leader)),
+            _ => Err(SpecErrors(errors)),
+        }
     }
 }
 

@@ -1,4 +1,6 @@
-//! A cluster that has never run, as state on disk: who wins its first election, and why that is safe.
+//! State that a whole cluster starts from: who wins its first election, and why that is safe.
+//!
+//! There are two doors: [`Plan::new`] for a cluster that has never run, and [`Plan::recovered`] for one that has.
 //!
 //! # The named plan
 //!
@@ -41,7 +43,13 @@
 //!
 //! Index 1 only, CurrentTerm T0, and L's vote for itself on L: what raft's own bootstrap writes. Any voter may win.
 
+//!
+//! # The recovery plan
+//!
+//! The named plan on a snapshot above everything that was ever stored: see [`recovered`].
+
 mod files;
+pub mod recovered;
 
 use std::borrow::Cow;
 
@@ -52,15 +60,19 @@ use crate::raft::{
 };
 
 pub use files::StateFiles;
+pub use recovered::{Error, Snapshot};
 
 /// What each node of a cluster starts with.
 #[derive(Debug)]
 pub struct Plan<'a> {
     spec: &'a ClusterSpec,
-    /// Encoded configuration of all members: the data of index 1, shared by all nodes.
+    /// Encoded configuration of all members: the data of the first entry, shared by all nodes.
     members: Vec<u8>,
-    /// The unsafe head, as op-conductor's state machine stores it: the data of index 2, shared by all nodes.
+    /// The unsafe head, as op-conductor's state machine stores it, shared by all nodes: the data of index 2, or the state of
+    /// the snapshot.
     payload: Option<&'a [u8]>,
+    /// Last index of the snapshot below the log; 0 without one.
+    base: Index,
     final_term: Term,
 }
 
@@ -83,7 +95,7 @@ pub struct NodePlan<'a> {
     pub server: &'a Server,
     /// What the node is for.
     pub role: Role,
-    /// The log, from index 1.
+    /// The log, from index 1, or from the one after the snapshot.
     pub entries: Vec<Log<'a>>,
     /// Stable keys and values.
     pub stable: Vec<(&'static str, Vec<u8>)>,
@@ -99,7 +111,18 @@ impl<'a> Plan<'a> {
             Election::Named => initial_term + spec.configuration().voters().count() as u64,
             Election::Open => initial_term,
         });
-        Plan { spec, members, payload: None, final_term }
+        Plan { spec, members, payload: None, base: Index(0), final_term }
+    }
+
+    /// Plans the first election of a cluster that is recovered: [`recovered`] says how. Its initial term must be above all
+    /// terms that any of its servers ever had, and `index` above all indexes. `head` is the unsafe head that all start
+    /// from: the bytes of an execution payload envelope.
+    ///
+    /// # Errors
+    /// When the index leaves no room for the entries to come.
+    pub fn recovered(spec: &'a ClusterSpec, index: Index, head: &'a [u8]) -> Result<Plan<'a>, Error> {
+        recovered::check_index(index)?;
+        Ok(Plan { payload: Some(head), base: index, ..Plan::new(spec) })
     }
 
     /// The same with an unsafe head at index 2 of every node: the bytes of an execution payload envelope.
@@ -116,6 +139,11 @@ impl<'a> Plan<'a> {
     /// The cluster it is for.
     pub fn spec(&self) -> &'a ClusterSpec {
         self.spec
+    }
+
+    /// The snapshot that every node of a recovered cluster starts from.
+    pub fn snapshot(&self) -> Option<Snapshot<'a>> {
+        (self.base > Index(0)).then(|| Snapshot::new(self.spec, self.base, self.payload.unwrap_or_default()))
     }
 
     /// CurrentTerm of every node; the first election is held in the term after it.
@@ -140,11 +168,12 @@ impl<'a> Plan<'a> {
     }
 
     fn entries(&self, server: &Server, role: Role) -> Vec<Log<'_>> {
-        let Term(initial_term) = self.spec.initial_term();
-        let mut entries = vec![log(1, initial_term, LogType::Configuration, Some(Cow::Borrowed(&self.members)))];
-        entries
-            .extend(self.payload.map(|payload| log(2, initial_term, LogType::Command, Some(Cow::Borrowed(payload)))));
-        let last = entries.len() as u64 + 1;
+        let (Term(initial_term), Index(base)) = (self.spec.initial_term(), self.base);
+        let mut entries = vec![log(base + 1, initial_term, LogType::Configuration, Some(Cow::Borrowed(&self.members)))];
+        // A recovered cluster has its head in the snapshot.
+        let payload = self.payload.filter(|_| base == 0);
+        entries.extend(payload.map(|payload| log(2, initial_term, LogType::Command, Some(Cow::Borrowed(payload)))));
+        let last = base + entries.len() as u64 + 1;
         match (self.spec.election(), role) {
             (Election::Named, Role::Leader) => entries.push(log(last, self.final_term.0, LogType::Noop, None)),
             (Election::Named, Role::Follower(number)) => {

@@ -17,6 +17,11 @@ static CRC64: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_XZ);
 /// Bytes that tell which block a state is.
 const PEEK_LEN: usize = 4096;
 
+/// The checksum of a state.bin as meta.json holds it: 8 bytes big endian.
+pub fn checksum(state: &[u8]) -> [u8; 8] {
+    CRC64.checksum(state).to_be_bytes()
+}
+
 /// What a state.bin really is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateFile {

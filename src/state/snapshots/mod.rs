@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-pub use check::{StateFile, check};
+pub use check::{StateFile, check, checksum};
 
 use crate::durable::open_file;
 use crate::raft::{META_FILE, SnapshotMeta, decode_meta};
