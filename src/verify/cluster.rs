@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::raft::{Configuration, ConfigurationAt};
+use crate::raft::ConfigurationAt;
 use crate::report::{Finding, Severity};
 use crate::state::dir::STABLE_FILE;
 use crate::state::{Node, stable_state};
@@ -11,31 +11,9 @@ use crate::state::{Node, stable_state};
 const MOST_ABSENT: usize = 100;
 
 pub(super) fn check(nodes: &[Node], findings: &mut Vec<Finding>) {
-    first_configurations(nodes, findings);
     untouched(nodes, findings);
     forgotten_candidacies(nodes, findings);
     absent(nodes, findings);
-}
-
-/// Whether all servers start from the same members.
-fn first_configurations(nodes: &[Node], findings: &mut Vec<Finding>) {
-    let mut first: Option<(&str, &Configuration)> = None;
-    for node in nodes {
-        let Some(at_one) = node.log.first_configuration.as_ref().filter(|at| at.index.0 == 1) else { continue };
-        match first {
-            None => first = Some((&node.id, &at_one.configuration)),
-            Some((id, known)) if *known != at_one.configuration => {
-                let message = format!("the configuration at index 1 differs from that of {id}: these are two clusters");
-                findings.push(
-                    Finding::new("CLUSTER-002", Severity::Error, message)
-                        .in_node(&node.id)
-                        .at_index(1)
-                        .hint("generate all nodes with one call, or with the same flags"),
-                );
-            }
-            Some(_) => {}
-        }
-    }
 }
 
 /// Whether some servers have run and others are as they were generated.

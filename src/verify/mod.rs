@@ -5,9 +5,13 @@ mod cluster;
 mod described;
 mod election;
 mod heads;
+mod history;
 mod interrupted;
 mod log_matching;
 mod members;
+mod membership;
+mod quorum;
+mod snapshot_log;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -18,7 +22,9 @@ use crate::payload::Release;
 use crate::raft::ConfigurationAt;
 use crate::report::{Finding, Progress, Severity};
 use crate::state::{Depth, Error, Node, Servers};
+use history::History;
 use log_matching::Contents;
+use quorum::Quorums;
 
 pub use members::compare as compare_members;
 
@@ -78,6 +84,7 @@ pub fn verify_to(
 ) -> Result<Report, Error> {
     let mut contents = Contents::default();
     let mut nodes: Vec<Node> = Vec::new();
+    let mut histories: Vec<History> = Vec::new();
     let mut findings = Vec::new();
     let servers = Servers::find_any(path)?;
     // A first call may have been interrupted before anything was in its place.
@@ -91,16 +98,22 @@ pub fn verify_to(
     for dir in servers.dirs() {
         let node = nodes.len();
         contents.begin(node, 0);
+        let mut history = History::default();
         let read = Node::read(dir, depth, &mut |log| match log {
             Some(log) => {
+                history.add(log);
                 progress.advance(log.data.as_ref().map_or(0, |data| data.len() as u64));
                 if compares {
                     contents.add(log);
                 }
             }
-            None => contents.begin(node, 0),
+            None => {
+                history = History::default();
+                contents.begin(node, 0);
+            }
         });
         nodes.push(read?);
+        histories.push(history);
         findings.extend(access::check(dir));
     }
     findings.extend(nodes.iter().flat_map(|node| node.findings.iter().cloned()));
@@ -108,10 +121,14 @@ pub fn verify_to(
     if compares {
         log_matching::check(&nodes, contents, &mut findings)?;
         cluster::check(&nodes, &mut findings);
+        membership::compare(&nodes, &histories, &mut findings);
+        membership::check(&nodes, &histories, &mut findings);
         heads::highest_blocks(&nodes, &mut findings);
         heads::snapshot_states(&nodes, &mut findings);
         winners = Some(election::next_leaders(&nodes, &mut findings));
     }
+    snapshot_log::check(&nodes, servers.dirs(), &histories, &mut findings);
+    Quorums::new(&nodes, &histories).check(servers.is_one(), &mut findings);
     cluster::ahead(&nodes).into_iter().for_each(|node| cluster::even_voters(node, &mut findings));
     heads::check(&nodes, release, &mut findings);
     interrupted::check(path, &mut findings);
