@@ -72,10 +72,13 @@ impl Report {
 /// Verifies the server's directory `path`, or all servers' directories in it; with a release, also whether that release
 /// can read the payloads.
 pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) -> Result<Report, Error> {
-    verify_to(path, Depth::Structure, release, progress)
+    let mut report = verify_to(path, Depth::Structure, release, progress)?;
+    let is_one = Servers::find_any(path)?.is_one();
+    report.add(quorum::too_few(&report.nodes, is_one));
+    Ok(report)
 }
 
-/// The same, no deeper than `depth`.
+/// The same, no deeper than `depth`, of servers that need not be a whole cluster, such as those in a backup.
 pub fn verify_to(
     path: &Path,
     depth: Depth,
@@ -128,7 +131,7 @@ pub fn verify_to(
         winners = Some(election::next_leaders(&nodes, &mut findings));
     }
     snapshot_log::check(&nodes, servers.dirs(), &histories, &mut findings);
-    Quorums::new(&nodes, &histories).check(servers.is_one(), &mut findings);
+    Quorums::new(&nodes, &histories).check(&mut findings);
     cluster::ahead(&nodes).into_iter().for_each(|node| cluster::even_voters(node, &mut findings));
     heads::check(&nodes, release, &mut findings);
     interrupted::check(path, &mut findings);

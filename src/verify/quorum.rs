@@ -20,6 +20,34 @@ use crate::state::entries::Entries;
 /// appended over a longer time than this were confirmed by others.
 const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
+/// Whether fewer than a quorum of the voters are here: then nobody can say what the others have confirmed. `is_one`: a
+/// single server was asked for, and the others may be fine elsewhere.
+pub(super) fn too_few(nodes: &[Node], is_one: bool) -> Option<Finding> {
+    let at = ahead(nodes).and_then(members)?;
+    let (here, voters) = (usable(nodes, &at.configuration), at.configuration.voters().count());
+    let quorum = at.configuration.quorum();
+    if here.len() >= quorum || voters == 0 {
+        return None;
+    }
+    let names = if here.is_empty() { String::new() } else { format!(" ({})", here.join(", ")) };
+    let message = format!(
+        "{} of the {voters} voters of entry {} {} here and readable{names}, and a quorum is {quorum}: the others may have confirmed more, and without them no server can lead",
+        here.len(),
+        at.index,
+        if here.len() == 1 { "is" } else { "are" },
+    );
+    let severity = if is_one || !nodes.iter().any(Node::has_run) { Severity::Note } else { Severity::Warning };
+    Some(Finding::new("CLUSTER-013", severity, message))
+}
+
+/// The voters that are here and can start, with what they know.
+pub(super) fn usable<'a>(nodes: &'a [Node], configuration: &Configuration) -> Vec<&'a str> {
+    let is_voter = |node: &&Node| configuration.voters().any(|voter| voter.id == node.id);
+    let works =
+        |node: &&Node| node.start_failure().is_none() && node.known_log().is_some() && node.known_stable().is_some();
+    nodes.iter().filter(is_voter).filter(works).map(|node| node.id.as_str()).collect()
+}
+
 /// All servers with what their logs say.
 pub(super) struct Quorums<'a> {
     nodes: &'a [Node],
@@ -31,52 +59,22 @@ impl<'a> Quorums<'a> {
         Quorums { nodes, histories }
     }
 
-    /// Reports what a majority must have had and hasn't, and how many voters are here at all. `is_one`: a single
-    /// server was asked for.
-    pub(super) fn check(&self, is_one: bool, findings: &mut Vec<Finding>) {
+    /// Reports what a majority must have had and hasn't.
+    pub(super) fn check(&self, findings: &mut Vec<Finding>) {
         let Some(at) = ahead(self.nodes).and_then(members) else { return };
-        findings.extend(self.too_few(&at, is_one));
         if !self.nodes.iter().any(Node::has_run) {
             return;
         }
         let found = self.terms().or_else(|| self.snapshots()).or_else(|| self.configurations());
         let is_set_back = found.is_some();
         findings.extend(found);
-        if !is_set_back && self.usable(&at.configuration).len() >= at.configuration.quorum() {
+        if !is_set_back && usable(self.nodes, &at.configuration).len() >= at.configuration.quorum() {
             findings.extend(self.end_of_log(&at));
         }
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&'a Node, &'a History)> {
         self.nodes.iter().zip(self.histories)
-    }
-
-    /// The voters that are here and can start, with what they know.
-    fn usable(&self, configuration: &Configuration) -> Vec<&'a str> {
-        let is_voter = |node: &&Node| configuration.voters().any(|voter| voter.id == node.id);
-        let works = |node: &&Node| {
-            node.start_failure().is_none() && node.known_log().is_some() && node.known_stable().is_some()
-        };
-        self.nodes.iter().filter(is_voter).filter(works).map(|node| node.id.as_str()).collect()
-    }
-
-    /// Whether fewer than a quorum of the voters are here: then nobody can say what the others have confirmed.
-    fn too_few(&self, at: &ConfigurationAt, is_one: bool) -> Option<Finding> {
-        let (here, voters) = (self.usable(&at.configuration), at.configuration.voters().count());
-        let quorum = at.configuration.quorum();
-        if here.len() >= quorum || voters == 0 {
-            return None;
-        }
-        let names = if here.is_empty() { "none of them".to_owned() } else { here.join(", ") };
-        let message = format!(
-            "{} of the {voters} voters of entry {} {} here and can start ({names}), and a quorum is {quorum}: the others may have confirmed more, and without them no server can lead",
-            here.len(),
-            at.index,
-            if here.len() == 1 { "is" } else { "are" },
-        );
-        let has_run = self.nodes.iter().any(Node::has_run);
-        let severity = if is_one || !has_run { Severity::Note } else { Severity::Warning };
-        Some(Finding::new("CLUSTER-013", severity, message))
     }
 
     /// A leader appends entries of term T only after a majority stored term T. (hashicorp/raft raft.go runCandidate,
