@@ -95,6 +95,6 @@ pub(super) fn ahead(nodes: &[Node]) -> Option<&Node> {
 
 /// The members that `node` will act by. The configuration that the named plan adds on followers never counts.
 pub(super) fn members(node: &Node) -> Option<ConfigurationAt> {
-    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_untouched()).cloned();
+    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_planned()).cloned();
     generated.or_else(|| node.latest_configuration())
 }

@@ -1,5 +1,6 @@
 //! Each server against the newest configuration that any of them holds, and configurations against each other.
 
+use super::cluster::members;
 use super::history::{History, has_entry};
 use crate::raft::{Configuration, ConfigurationAt, Index, Server, Suffrage};
 use crate::report::{Finding, Severity};
@@ -7,13 +8,14 @@ use crate::state::Node;
 
 /// Reports servers that the newest configuration has removed, demoted or moved while they were away.
 pub(super) fn check(nodes: &[Node], histories: &[History], findings: &mut Vec<Finding>) {
-    let known = |node: &&Node| node.known_log().is_some() && !node.is_untouched();
-    let own = |node: &Node| node.latest_configuration();
-    let newest = nodes.iter().filter(known).filter_map(own).max_by_key(|at| (at.term, at.index));
+    let known = |node: &&Node| node.known_log().is_some();
+    let newest = nodes.iter().filter(known).filter_map(members).max_by_key(|at| (at.term, at.index));
     let Some(newest) = newest else { return };
     let is_committed = has_quorum(&newest, nodes, histories);
-    for node in nodes.iter().filter(known) {
-        let Some(own) = own(node).filter(|own| own.configuration != newest.configuration) else { continue };
+    for node in nodes.iter().filter(known).filter(|node| !node.is_planned()) {
+        let Some(own) = node.latest_configuration().filter(|own| own.configuration != newest.configuration) else {
+            continue;
+        };
         if own.index == newest.index {
             continue;
         }
