@@ -4,17 +4,16 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::{Value, json};
-
-use super::answer::shown;
+use super::answer::state::{Entry, Info, NodeInfo, members};
 use super::args::{FormatOption, StateDirOption};
 use super::failure::{Failure, Verdict};
 use super::log::entry::content;
 use super::output::{print, print_json};
-use super::text::{bytes, count, index_range, table};
+use super::text::{bytes, count, index_range, known, table};
 use super::values::Format;
 use op_conductor_init::payload::{Release, StoredHead};
-use op_conductor_init::raft::{ConfigurationAt, Index, Log, LogType, Server};
+use op_conductor_init::raft::{Index, Log, StableState};
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::entries::Entries;
 use op_conductor_init::state::{Depth, Node, Servers, StateDir};
 
@@ -45,21 +44,6 @@ pub(super) struct Options {
     format: FormatOption,
 }
 
-/// More members than any cluster has.
-const MOST_MEMBERS: usize = 10_000;
-
-/// An entry of the list.
-#[derive(Debug, serde::Serialize)]
-struct Row {
-    index: u64,
-    term: u64,
-    #[serde(rename = "type")]
-    kind: String,
-    data_len: usize,
-    appended_at: Option<String>,
-    content: Option<String>,
-}
-
 impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let servers = Servers::find(self.state_dir.path()).map_err(Failure::unable)?;
@@ -70,19 +54,34 @@ impl Options {
         }
         match self.format.get() {
             Format::Json => {
-                let values: Vec<Value> = nodes.iter().map(|(node, rows)| node_json(node, rows, single)).collect();
-                print_json(&json!({"nodes": values}))?;
+                let nodes = nodes.iter().map(|(node, entries)| NodeInfo::new(node, single.then_some(entries)));
+                print_json(&Info { nodes: nodes.collect() })?;
             }
             Format::Text => print(&match nodes.as_slice() {
                 [(node, rows)] => node_text(node, rows),
                 _ => cluster_text(self.state_dir.path(), &nodes),
             })?,
         }
-        Ok(Verdict::Fine)
+        let unreadable: Vec<String> = nodes.iter().flat_map(|(node, _)| unreadable(node)).collect();
+        if unreadable.is_empty() {
+            return Ok(Verdict::Fine);
+        }
+        let hint = "verify says what to do";
+        Err(Failure::unable(anyhow::anyhow!(unreadable.join("\nerror: "))).with_hint(Some(hint)).after_answer())
     }
 }
 
-fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
+/// Each database of which not all could be read, and why.
+fn unreadable(node: &Node) -> Vec<String> {
+    let files = [LOG_FILE, STABLE_FILE].into_iter();
+    let line = |file| {
+        let finding = node.unreadable(file)?;
+        Some(format!("{}: {} ({})", node.path.join(file).display(), finding.message, finding.id))
+    };
+    files.filter_map(line).collect()
+}
+
+fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Entry>), Failure> {
     let mut rows = VecDeque::new();
     // Only to leave out what won't be shown: a running node may go on.
     let last =
@@ -102,10 +101,10 @@ fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
     Ok((node, rows))
 }
 
-fn row(log: &Log<'_>) -> Row {
+fn row(log: &Log<'_>) -> Entry {
     let data = log.data.as_deref().unwrap_or_default();
     let content = Some(content(log.kind, data)).filter(|content| !content.is_empty());
-    Row {
+    Entry {
         index: log.index.0,
         term: log.term.0,
         kind: log.kind.to_string(),
@@ -116,16 +115,18 @@ fn row(log: &Log<'_>) -> Row {
 }
 
 fn vote(node: &Node) -> String {
-    node.stable.vote().map_or_else(
+    let Some(stable) = node.known_stable() else { return known(None::<&str>) };
+    stable.vote().map_or_else(
         || "none recorded".to_owned(),
-        |(term, candidate)| format!("in term {term} for {candidate} (a recorded vote is no leadership)"),
+        |(term, candidate)| format!("in term {term} for {candidate} (a recorded vote is not a leadership)"),
     )
 }
 
 fn log_range(node: &Node) -> String {
-    match (node.log.first, node.log.last) {
+    let Some(log) = node.known_log() else { return known(None::<&str>) };
+    match (log.first, log.last) {
         (Some((first, _)), Some((last, term))) => {
-            format!("{first}..{last}: {}, the last of term {term}", count(node.log.count, "entry", "entries"))
+            format!("{first}..{last}: {}, the last of term {term}", count(log.count, "entry", "entries"))
         }
         _ => "empty".to_owned(),
     }
@@ -133,6 +134,9 @@ fn log_range(node: &Node) -> String {
 
 /// The highest that is stored; whether it was committed is not on disk.
 fn head_text(node: &Node) -> String {
+    if node.head.is_none() && node.known_log().is_none() {
+        return known(None::<&str>);
+    }
     node.head.map_or_else(
         || "none stored: nobody can sequence".to_owned(),
         |StoredHead { head, index, term, in_snapshot }| {
@@ -150,7 +154,7 @@ fn head_text(node: &Node) -> String {
     )
 }
 
-fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
+fn node_text(node: &Node, rows: &VecDeque<Entry>) -> String {
     let campaign = node.campaign();
     let will = if campaign.will { "yes" } else { "no" };
     let mut text = format!("Server {} in {}\n\n", node.id, node.path.display());
@@ -174,7 +178,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
         None => "missing".to_owned(),
     };
     for (name, value) in [
-        ("Term", node.stable.term().to_string()),
+        ("Term", known(node.known_stable().map(StableState::term))),
         ("Vote", vote(node)),
         ("Log", log_range(node)),
         ("Unsafe head", head_text(node)),
@@ -187,7 +191,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
     }
     if let Some(latest) = node.latest_configuration() {
         _ = writeln!(text, "\nMembers, by the latest configuration (entry {}):", latest.index);
-        let (servers, omitted) = members(&latest);
+        let (servers, omitted) = members(&latest.configuration.servers);
         text += &table(
             &["ID", "ADDRESS", "SUFFRAGE"],
             servers.iter().map(|server| vec![server.id.clone(), server.address.clone(), server.suffrage.to_string()]),
@@ -203,7 +207,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
             String::new()
         };
         _ = writeln!(text, "\nEntries{of}:");
-        let row = |row: &Row| {
+        let row = |row: &Entry| {
             let content = row.content.clone().or_else(|| row.appended_at.clone()).unwrap_or_default();
             vec![row.index.to_string(), row.term.to_string(), row.kind.clone(), bytes(row.data_len as u64), content]
         };
@@ -223,7 +227,7 @@ fn findings_line(findings: usize) -> String {
     }
 }
 
-fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
+fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Entry>)]) -> String {
     let mut text = format!("{} servers in {}\n\n", nodes.len(), path.display());
     let mut rows: Vec<Vec<String>> = nodes.iter().map(|(node, _)| cluster_row(node)).collect();
     let marked = mark_differences(&mut rows);
@@ -239,16 +243,17 @@ fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
 fn cluster_row(node: &Node) -> Vec<String> {
     let latest = node.latest_configuration();
     let suffrage = latest.and_then(|at| at.configuration.server(&node.id).map(|server| server.suffrage.to_string()));
-    let vote = node.stable.vote().map_or_else(|| "-".to_owned(), |(_, candidate)| candidate);
+    let vote =
+        node.known_stable().map(|stable| stable.vote().map_or_else(|| "-".to_owned(), |(_, candidate)| candidate));
     vec![
         node.id.clone(),
-        node.stable.term().to_string(),
-        index_range(&node.log),
-        node.last().1.to_string(),
+        known(node.known_stable().map(StableState::term)),
+        known(node.known_log().map(index_range)),
+        known(node.known_last().map(|(_, term)| term)),
         node.head.map_or_else(|| "-".to_owned(), |stored| stored.head.number.to_string()),
         suffrage.unwrap_or_else(|| "-".to_owned()),
         if node.campaign().will { "yes" } else { "no" }.to_owned(),
-        vote,
+        known(vote),
     ]
 }
 
@@ -270,57 +275,4 @@ fn mark_differences(rows: &mut [Vec<String>]) -> bool {
         }
     }
     marked
-}
-
-/// The members to show, and how many are left out: a damaged entry can have one a byte.
-fn members(at: &ConfigurationAt) -> (&[Server], usize) {
-    let servers = &at.configuration.servers;
-    let shown = servers.len().min(MOST_MEMBERS);
-    (&servers[..shown], servers.len() - shown)
-}
-
-fn configuration_json(at: &ConfigurationAt) -> Value {
-    let (servers, omitted) = members(at);
-    let mut value = json!({"index": at.index, "servers": servers});
-    if omitted > 0 {
-        value["servers_omitted"] = json!(omitted);
-    }
-    value
-}
-
-fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
-    let latest = node.latest_configuration();
-    let by_type = node.log.by_type.iter().map(|(kind, count)| (LogType::from_byte(*kind).to_string(), json!(count)));
-    let store = |store: &op_conductor_init::state::Store| {
-        json!({
-            "file_len": store.file_len,
-            "page_size": store.page_size,
-            "page_count": store.page_count,
-            "free_pages": store.free_pages,
-            "txid": store.txid.0,
-        })
-    };
-    let snapshot = |meta: &op_conductor_init::raft::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
-    let mut value = json!({
-        "id": node.id,
-        "path": shown(&node.path),
-        "current_term": node.stable.term(),
-        "vote": node.stable.vote().map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
-        "first_index": node.log.first.map(|first| first.0),
-        "last_index": node.log.last.map(|last| last.0),
-        "last_term": node.last().1,
-        "entry_count": node.log.count,
-        "entries_by_type": by_type.collect::<serde_json::Map<_, _>>(),
-        "unsafe_head": node.head,
-        "configuration": latest.map(|at| configuration_json(&at)),
-        "campaign": node.campaign(),
-        "snapshots": node.snapshots.listed.iter().map(snapshot).collect::<Vec<_>>(),
-        "log_store": store(&node.log_store),
-        "stable_store": store(&node.stable_store),
-        "finding_count": node.findings.len(),
-    });
-    if single {
-        value["entries"] = json!(rows);
-    }
-    value
 }

@@ -23,6 +23,7 @@ mod head;
 mod hostile;
 mod layers;
 mod look;
+mod quorum;
 mod restore;
 mod schemas;
 mod views;

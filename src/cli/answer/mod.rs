@@ -9,6 +9,7 @@ pub(super) mod generate;
 pub(super) mod log;
 pub(super) mod pages;
 pub(super) mod snapshot;
+pub(super) mod state;
 
 use std::path::Path;
 

@@ -1,27 +1,27 @@
 //! `verify`: does the state hold together?
 
-use std::fmt::Write;
+mod text;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use serde_json::{Value, json};
 
-use super::answer::shown;
+pub(super) use text::finding_text;
+
+use super::answer::state::Verification;
 use super::args::{FormatOption, StateDirOption};
 use super::failure::{Failure, Verdict};
 use super::junit;
 use super::output::{print, print_json};
 use super::progress::Bar;
-use super::text::{bytes, count, index_range, table, wrapped};
 use super::values::Format;
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
 use op_conductor_init::payload::{RELEASES, Release};
+use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
-use op_conductor_init::report::{Finding, Severity};
-use op_conductor_init::state::Node;
-use op_conductor_init::verify::{Report, compare_members, verify};
+use op_conductor_init::verify::{compare_members, verify};
 
 /// A list of members of more bytes isn't read.
 const MAX_EXPECTED_LEN: u64 = 4 << 20;
@@ -102,15 +102,17 @@ impl Options {
         let ignored = all - report.findings.len();
         let counts = report.counts();
         let fails = counts.errors > 0 || (self.fail_on == FailOn::Warning && counts.warnings > 0);
+        let verdict = if fails { Verdict::Bad } else { Verdict::Fine };
         if let Some(file) = &self.junit {
             let suite = junit::suite(&report, self.fails_from());
             junit::write(file, suite).map_err(Failure::unable)?;
         }
+        let state_dir = self.state_dir.path();
         match self.format.get() {
-            Format::Text => print(&self.text(&report, ignored))?,
-            Format::Json => print_json(&self.json(&report, ignored, fails))?,
+            Format::Text => print(&text::text(state_dir, &report, ignored, verdict))?,
+            Format::Json => print_json(&Verification::new(state_dir, &report, ignored, verdict))?,
         }
-        Ok(if fails { Verdict::Bad } else { Verdict::Fine })
+        Ok(verdict)
     }
 
     fn fails_from(&self) -> Severity {
@@ -128,118 +130,8 @@ impl Options {
         read.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
         Ok(Some((file, MembersFile::parse(&text).map_err(|error| unexpected(file, error))?)))
     }
-
-    fn text(&self, report: &Report, ignored: usize) -> String {
-        let mut text = format!(
-            "Looked at {} in {}\n\n",
-            count(report.nodes.len() as u64, "server", "servers"),
-            self.state_dir.path().display()
-        );
-        text += &table(
-            &["ID", "TERM", "LOG", "ENTRIES", "LOG STORE", "STABLE STORE", "SNAPSHOTS"],
-            report.nodes.iter().map(row),
-        );
-        text.push('\n');
-        for finding in &report.findings {
-            text += &finding_text(finding);
-        }
-        if let Some(winners) = &report.winners {
-            _ = match winners.as_slice() {
-                [] => writeln!(text, "Next election: nobody can win it."),
-                [only] => writeln!(text, "Next election: only {only} can win it."),
-                several => writeln!(text, "Next election: open to {}.", several.join(", ")),
-            };
-        }
-        text += &verdict(report);
-        if ignored > 0 {
-            text += &format!("Left out by --ignore: {}.\n", count(ignored as u64, "finding", "findings"));
-        }
-        if let Some(worst) = report.findings.first().filter(|finding| finding.severity > Severity::Note) {
-            text += &format!("More about a finding: op-conductor-init explain {}\n", worst.id);
-        }
-        text
-    }
-
-    fn json(&self, report: &Report, ignored: usize, fails: bool) -> Value {
-        let node = |node: &Node| {
-            json!({
-                "id": node.id,
-                "path": shown(&node.path),
-                "current_term": node.stable.term(),
-                "first_index": node.log.first.map(|first| first.0),
-                "last_index": node.log.last.map(|last| last.0),
-                "entry_count": node.log.count,
-                "unsafe_head": node.head,
-                "log_pages": pages(&node.log_store.pages),
-                "stable_pages": pages(&node.stable_store.pages),
-            })
-        };
-        json!({
-            "state_dir": shown(self.state_dir.path()),
-            "verdict": if fails { "bad" } else { "fine" },
-            "counts": report.counts(),
-            "ignored": ignored,
-            "next_leaders": report.winners,
-            "nodes": report.nodes.iter().map(node).collect::<Vec<_>>(),
-            "findings": report.findings,
-        })
-    }
 }
 
 fn unexpected(file: &Path, error: MembersError) -> Failure {
     Failure::unable(anyhow!(error).context(format!("--expect: {}", file.display())))
-}
-
-fn pages(pages: &op_conductor_init::bolt::PageCounts) -> Value {
-    json!({
-        "page_size": pages.page_size,
-        "total": pages.total,
-        "branch": pages.branch,
-        "leaf": pages.leaf,
-        "overflow": pages.overflow,
-        "free": pages.free,
-        "freelist": pages.freelist,
-    })
-}
-
-fn row(node: &Node) -> Vec<String> {
-    let store = |store: &op_conductor_init::state::Store| store.file_len.map_or_else(|| "missing".to_owned(), bytes);
-    vec![
-        node.id.clone(),
-        node.stable.term().to_string(),
-        index_range(&node.log),
-        node.log.count.to_string(),
-        store(&node.log_store),
-        store(&node.stable_store),
-        node.snapshots.listed.len().to_string(),
-    ]
-}
-
-pub(super) fn finding_text(finding: &Finding) -> String {
-    let times = if finding.count > 1 { format!(" ({} times)", finding.count) } else { String::new() };
-    let head = format!("{}  {}  {}{times}", finding.severity, finding.id, finding.place);
-    let mut text = head.trim_end().to_owned() + "\n";
-    text += &wrapped(&finding.message);
-    if let Some(hint) = &finding.hint {
-        text += &wrapped(&format!("hint: {hint}"));
-    }
-    text + "\n"
-}
-
-fn verdict(report: &Report) -> String {
-    let counts = report.counts();
-    if report.findings.is_empty() {
-        return "Verdict: fine, nothing found.\n".to_owned();
-    }
-    let worst = report.findings.iter().map(|finding| finding.severity).max();
-    let word = match worst {
-        Some(Severity::Error) => "NOT fine",
-        _ => "fine",
-    };
-    format!(
-        "Verdict: {word}: {}, {}, {}.\n",
-        count(counts.errors as u64, "error", "errors"),
-        count(counts.warnings as u64, "warning", "warnings"),
-        count(counts.notes as u64, "note", "notes")
-    )
 }
