@@ -22,5 +22,7 @@ mod head;
 mod hostile;
 mod layers;
 mod look;
+mod prune;
+mod replace;
 mod restore;
 mod views;

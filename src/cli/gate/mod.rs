@@ -13,6 +13,7 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use futures_util::{StreamExt, stream};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecText};
+use op_conductor_init::durable::Root;
 use op_conductor_init::gate::{self, Options, Outcome as Seen, SAMPLE_HEAD, StageError, Staged, Target, TargetReport};
 use op_conductor_init::generate::{self, WriteOptions};
 use op_conductor_init::plan::Plan;
@@ -316,7 +317,7 @@ impl Gate {
         };
         let directory = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
         let directory = directory.context("making a temporary directory").map_err(Failure::unable)?;
-        let (root, _) = dir::open_root(directory.path(), None, Duration::ZERO).map_err(Failure::unable)?;
+        let root = Root::open(directory.path(), None, Duration::ZERO).map_err(Failure::unable)?;
         let options = WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
         generate::write(&plan, root, &options).map_err(Failure::unable)?;
         Ok(directory)
