@@ -5,6 +5,7 @@ pub mod dir;
 mod discard;
 pub mod entries;
 mod error;
+mod known;
 mod lock;
 mod node;
 mod servers;

@@ -23,6 +23,7 @@ mod hostile;
 mod layers;
 mod look;
 mod prune;
+mod quorum;
 mod replace;
 mod restore;
 mod views;

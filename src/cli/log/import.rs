@@ -14,7 +14,8 @@ use op_conductor_init::state::{self, StateDir};
 use op_conductor_init::transfer::{Error, Imported, import, stable};
 use serde_json::json;
 
-use super::{FormatOption, StateDirOption};
+use super::StateDirOption;
+use crate::cli::args::FormatOption;
 use crate::cli::failure::Failure;
 use crate::cli::generate::talk_about_recovery;
 use crate::cli::progress::Bar;

@@ -1,22 +1,26 @@
 //! `verify`: does the state hold together?
 
-use std::fmt::Write;
+mod text;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
+pub(super) use text::finding_text;
+
+use super::args::{FormatOption, StateDirOption};
 use super::failure::Failure;
 use super::progress::Bar;
-use super::text::{bytes, count, index_range, table, wrapped};
 use super::values::Format;
 use super::{Outcome, answer, junit};
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
 use op_conductor_init::payload::{RELEASES, Release};
+use op_conductor_init::raft::StableState;
+use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
-use op_conductor_init::report::{Finding, Severity};
 use op_conductor_init::state::Node;
 use op_conductor_init::verify::{Report, compare_members, verify};
 
@@ -46,17 +50,16 @@ Exit status:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Options {
-    /// A server's directory (<storage dir>/<server id>), or a directory of such directories
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDirOption,
 
     /// Who should be in the cluster: cluster.json, op-conductor-ops' config.toml, raft's peers.json, or what
     /// conductor_clusterMembership answers
-    #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_VERIFY_EXPECT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
     /// Release of op-conductor that shall run on the state, such as op-conductor:v1.19.0
-    #[arg(long = "for", value_name = "RELEASE", value_parser = release, env = "OP_CONDUCTOR_INIT_FOR", hide_env_values = true)]
+    #[arg(long = "for", value_name = "RELEASE", value_parser = release)]
     release: Option<Release>,
 
     /// Leave out findings with this id. Repeatable
@@ -64,15 +67,14 @@ pub(super) struct Options {
     ignore: Vec<&'static Explanation>,
 
     /// From which severity on the exit status is 1
-    #[arg(long, value_enum, default_value = "error", env = "OP_CONDUCTOR_INIT_FAIL_ON", hide_env_values = true)]
+    #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
 
-    /// How to write the answer
-    #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 
     /// Write the findings to this file too, as JUnit does
-    #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_VERIFY_JUNIT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
 
@@ -92,7 +94,7 @@ fn release(name: &str) -> Result<Release, String> {
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let expected = self.expected()?;
-        let mut report = verify(&self.state_dir, self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
+        let mut report = verify(self.state_dir.path(), self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
         if let Some((file, expected)) = &expected {
             report.add(compare_members(expected, &report.nodes).map_err(|error| unexpected(file, error))?);
         }
@@ -105,8 +107,8 @@ impl Options {
             let suite = junit::suite(&report, self.fails_from());
             junit::write(file, suite).map_err(Failure::unable)?;
         }
-        answer(&match self.format {
-            Format::Text => self.text(&report, ignored),
+        answer(&match self.format.get() {
+            Format::Text => text::text(self.state_dir.path(), &report, ignored),
             Format::Json => self.json(&report, ignored, fails),
         })?;
         Ok(if fails { Outcome::Bad } else { Outcome::Fine })
@@ -128,53 +130,24 @@ impl Options {
         Ok(Some((file, MembersFile::parse(&text).map_err(|error| unexpected(file, error))?)))
     }
 
-    fn text(&self, report: &Report, ignored: usize) -> String {
-        let mut text = format!(
-            "Looked at {} in {}\n\n",
-            count(report.nodes.len() as u64, "server", "servers"),
-            self.state_dir.display()
-        );
-        text += &table(
-            &["ID", "TERM", "LOG", "ENTRIES", "LOG STORE", "STABLE STORE", "SNAPSHOTS"],
-            report.nodes.iter().map(row),
-        );
-        text.push('\n');
-        for finding in &report.findings {
-            text += &finding_text(finding);
-        }
-        if let Some(winners) = &report.winners {
-            _ = match winners.as_slice() {
-                [] => writeln!(text, "Next election: nobody can win it."),
-                [only] => writeln!(text, "Next election: only {only} can win it."),
-                several => writeln!(text, "Next election: open to {}.", several.join(", ")),
-            };
-        }
-        text += &verdict(report);
-        if ignored > 0 {
-            text += &format!("Left out by --ignore: {}.\n", count(ignored as u64, "finding", "findings"));
-        }
-        if let Some(worst) = report.findings.first().filter(|finding| finding.severity > Severity::Note) {
-            text += &format!("More about a finding: op-conductor-init explain {}\n", worst.id);
-        }
-        text
-    }
-
     fn json(&self, report: &Report, ignored: usize, fails: bool) -> String {
         let node = |node: &Node| {
+            let (log, stable) = (node.known_log(), node.known_stable());
             json!({
                 "id": node.id,
                 "path": node.path,
-                "current_term": node.stable.term(),
-                "first_index": node.log.first.map(|first| first.0),
-                "last_index": node.log.last.map(|last| last.0),
-                "entry_count": node.log.count,
+                "current_term": stable.map(StableState::term),
+                "vote": stable.and_then(StableState::vote).map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
+                "first_index": log.and_then(|log| log.first).map(|first| first.0),
+                "last_index": log.and_then(|log| log.last).map(|last| last.0),
+                "entry_count": log.map(|log| log.count),
                 "unsafe_head": node.head,
                 "log_pages": pages(&node.log_store.pages),
                 "stable_pages": pages(&node.stable_store.pages),
             })
         };
         let value = json!({
-            "state_dir": self.state_dir,
+            "state_dir": self.state_dir.path(),
             "verdict": if fails { "bad" } else { "fine" },
             "counts": report.counts(),
             "ignored": ignored,
@@ -200,46 +173,4 @@ fn pages(pages: &op_conductor_init::bolt::PageCounts) -> Value {
         "free": pages.free,
         "freelist": pages.freelist,
     })
-}
-
-fn row(node: &Node) -> Vec<String> {
-    let store = |store: &op_conductor_init::state::Store| store.file_len.map_or_else(|| "missing".to_owned(), bytes);
-    vec![
-        node.id.clone(),
-        node.stable.term().to_string(),
-        index_range(&node.log),
-        node.log.count.to_string(),
-        store(&node.log_store),
-        store(&node.stable_store),
-        node.snapshots.listed.len().to_string(),
-    ]
-}
-
-pub(super) fn finding_text(finding: &Finding) -> String {
-    let times = if finding.count > 1 { format!(" ({} times)", finding.count) } else { String::new() };
-    let head = format!("{}  {}  {}{times}", finding.severity, finding.id, finding.place);
-    let mut text = head.trim_end().to_owned() + "\n";
-    text += &wrapped(&finding.message);
-    if let Some(hint) = &finding.hint {
-        text += &wrapped(&format!("hint: {hint}"));
-    }
-    text + "\n"
-}
-
-fn verdict(report: &Report) -> String {
-    let counts = report.counts();
-    if report.findings.is_empty() {
-        return "Verdict: fine, nothing found.\n".to_owned();
-    }
-    let worst = report.findings.iter().map(|finding| finding.severity).max();
-    let word = match worst {
-        Some(Severity::Error) => "NOT fine",
-        _ => "fine",
-    };
-    format!(
-        "Verdict: {word}: {}, {}, {}.\n",
-        count(counts.errors as u64, "error", "errors"),
-        count(counts.warnings as u64, "warning", "warnings"),
-        count(counts.notes as u64, "note", "notes")
-    )
 }
