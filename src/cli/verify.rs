@@ -14,7 +14,7 @@ use super::values::Format;
 use super::{Outcome, answer, junit};
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
-use op_conductor_init::payload::{RELEASES, Release};
+use op_conductor_init::payload::Release;
 use op_conductor_init::report::explain::Explanation;
 use op_conductor_init::report::{Finding, Severity};
 use op_conductor_init::state::Node;
@@ -55,8 +55,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_VERIFY_EXPECT", hide_env_values = true)]
     expect: Option<PathBuf>,
 
-    /// Release of op-conductor that shall run on the state, such as op-conductor:v1.19.0
-    #[arg(long = "for", value_name = "RELEASE", value_parser = release, env = "OP_CONDUCTOR_INIT_FOR", hide_env_values = true)]
+    /// Release of op-conductor that will run on the state, such as v0.9.4
+    #[arg(long = "for", value_name = "RELEASE", env = "OP_CONDUCTOR_INIT_FOR", hide_env_values = true)]
     release: Option<Release>,
 
     /// Leave out findings with this id. Repeatable
@@ -82,11 +82,6 @@ enum FailOn {
     Error,
     /// Warnings too.
     Warning,
-}
-
-fn release(name: &str) -> Result<Release, String> {
-    let known: Vec<&str> = RELEASES.iter().map(|release| release.tag).collect();
-    Release::find(name).ok_or_else(|| format!("expected op-conductor:<release> with one of {}", known.join(", ")))
 }
 
 impl Options {

@@ -1,6 +1,6 @@
 //! Nodes that can reach each other by name, each on a copy of its state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use futures_util::future::try_join_all;
@@ -31,10 +31,10 @@ pub struct Campaign {
 /// The nodes of one cluster.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    /// Dropped after the nodes, and removes them.
     nodes: BTreeMap<String, Container>,
-    /// Names of containers are not used twice.
-    made: usize,
+    /// What containers printed that were removed, by id of the node.
+    past: BTreeMap<String, [Vec<Line>; 2]>,
+    /// Removes the nodes, when it is dropped or ends.
     site: Site,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct NodeLaunch<'a> {
 
 impl Fleet {
     pub(super) fn new(site: Site) -> Fleet {
-        Fleet { nodes: BTreeMap::new(), made: 0, site }
+        Fleet { nodes: BTreeMap::new(), past: BTreeMap::new(), site }
     }
 
     pub(super) fn site(&self) -> &Site {
@@ -66,21 +66,14 @@ impl Fleet {
 
     /// Makes a node and starts it.
     pub(super) async fn start(&mut self, image: &Image, node: NodeLaunch<'_>) -> Result<(), Error> {
-        self.made += 1;
-        let launch = Launch {
-            image: image.name.clone(),
-            command: image.prefix.iter().cloned().chain(node.command).collect(),
-            host: node.host.to_owned(),
-            port: node.port,
-        };
-        let container = Container::create(&self.site, &self.made.to_string(), launch).await?;
         // Without the leading slash: names in archives have none.
         let mut files = Packer::new(image.owner)?.directory(&format!("{}/{}", &DATA[1..], node.id), node.directory)?;
         for (path, bytes) in node.files {
             files = files.bytes(path, bytes)?;
         }
-        container.upload(files.finish()?).await?;
-        container.start().await?;
+        let files = Some(files.finish()?);
+        let launch = Launch { image, command: node.command, host: node.host, port: node.port, files };
+        let container = Container::start(&self.site, &self.site.next_name("node"), launch).await?;
         self.nodes.insert(node.id.to_owned(), container);
         Ok(())
     }
@@ -89,12 +82,28 @@ impl Fleet {
         self.nodes.get(id).ok_or_else(|| no_node(id))
     }
 
-    pub(super) fn remove(&mut self, id: &str) -> Result<Container, Error> {
-        self.nodes.remove(id).ok_or_else(|| no_node(id))
+    /// Takes a node away; what it printed is kept.
+    pub(super) async fn remove(&mut self, id: &str) -> Result<(), Error> {
+        let printed = self.lines(id).await?;
+        self.past.insert(id.to_owned(), printed);
+        self.nodes.remove(id).ok_or_else(|| no_node(id))?.remove().await
     }
 
+    /// What node `id` printed on standard output and standard error, in all containers that it had.
+    pub(super) async fn lines(&self, id: &str) -> Result<[Vec<Line>; 2], Error> {
+        let [mut out, mut err] = self.past.get(id).cloned().unwrap_or_default();
+        if let Some(node) = self.nodes.get(id) {
+            let [now_out, now_err] = node.lines().await?;
+            out.extend(now_out);
+            err.extend(now_err);
+        }
+        Ok([out, err])
+    }
+
+    /// Ids of the nodes that are there or were.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
-        self.nodes.keys().map(String::as_str)
+        let all: BTreeSet<&str> = self.nodes.keys().chain(self.past.keys()).map(String::as_str).collect();
+        all.into_iter()
     }
 
     /// Asks all nodes to end; their state stays in their containers.
@@ -104,7 +113,7 @@ impl Fleet {
 
     /// Starts all nodes again on what they left.
     pub(super) async fn start_all(&self) -> Result<(), Error> {
-        try_join_all(self.nodes.values().map(Container::start)).await.map(drop)
+        try_join_all(self.nodes.values().map(Container::start_again)).await.map(drop)
     }
 
     /// Copies a node's directory to `to`.
@@ -115,8 +124,8 @@ impl Fleet {
     /// The nodes that became leader or candidate, in the order of time.
     pub(super) async fn campaigns(&self) -> Result<Vec<Campaign>, Error> {
         let mut found = Vec::new();
-        for (id, node) in &self.nodes {
-            let lines = node.lines().await?;
+        for id in self.ids() {
+            let lines = self.lines(id).await?;
             found.extend(lines.iter().flatten().filter_map(|line| campaign(id, line)));
         }
         found.sort();
@@ -125,7 +134,7 @@ impl Fleet {
 
     /// The last line in which node `id` complains, or the last one at all.
     pub(super) async fn last_words(&self, id: &str) -> Result<String, Error> {
-        let [out, err] = self.node(id)?.lines().await?;
+        let [out, err] = self.lines(id).await?;
         let mut lines: Vec<Line> = out.into_iter().chain(err).filter(|(_, line)| !line.trim().is_empty()).collect();
         lines.sort_by_key(|(time, _)| *time);
         let complains = |line: &str| {
@@ -140,12 +149,12 @@ impl Fleet {
     /// What all nodes printed, for a person who wants to know why.
     pub(super) async fn logs(&self) -> String {
         let mut text = String::new();
-        for (id, node) in &self.nodes {
-            let printed = match node.lines().await {
-                Ok([out, err]) => [("stdout", out), ("stderr", err)],
-                Err(error) => [("stdout", vec![(jiff::Timestamp::UNIX_EPOCH, error.to_string())]), ("stderr", vec![])],
+        for id in self.ids() {
+            let [out, err] = match self.lines(id).await {
+                Ok(printed) => printed,
+                Err(error) => [vec![(jiff::Timestamp::UNIX_EPOCH, error.to_string())], Vec::new()],
             };
-            for (name, lines) in printed {
+            for (name, lines) in [("stdout", out), ("stderr", err)] {
                 text += &format!("---- {id} {name}\n");
                 lines.iter().for_each(|(_, line)| text += &format!("{line}\n"));
             }
@@ -155,8 +164,8 @@ impl Fleet {
 
     /// Calls a node over HTTP.
     pub(super) async fn call(&self, id: &str, method: &str, path: &str, body: &str) -> Result<Value, Error> {
-        let fail = |reason| Error::Node { node: id.to_owned(), reason };
         let address = self.node(id)?.address().await?;
+        let fail = |source| Error::Call { node: id.to_owned(), call: format!("{method} {path}"), source };
         http::call(&address, method, path, body).await.map_err(fail)
     }
 
@@ -181,7 +190,7 @@ fn campaign(node: &str, (time, line): &Line) -> Option<Campaign> {
 }
 
 pub(super) fn no_node(id: &str) -> Error {
-    Error::Node { node: id.to_owned(), reason: "no such node was started".to_owned() }
+    Error::NotStarted { node: id.to_owned() }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::payload::RELEASES;
+use crate::payload::{Release, UnknownRelease};
 
 /// The versions of hashicorp/raft that the oracle is built against.
 pub const RAFT_VERSIONS: [&str; 4] = ["1.6.1", "1.7.1", "1.7.3", "1.8.0"];
@@ -14,26 +14,45 @@ pub enum Target {
     /// The oracle with this version of hashicorp/raft: elections, without op-conductor.
     Raft(&'static str),
     /// This release of op-conductor, unmodified, built from its source.
-    Conductor(&'static str),
+    Conductor(Release),
     /// An image of op-conductor.
     Image(String),
 }
 
-impl FromStr for Target {
-    type Err = String;
+/// The text isn't a target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the texts say what the fields are")]
+pub enum ParseTargetError {
+    /// A version of raft that the oracle isn't built against.
+    #[error("expected raft:<version> with one of {}, found {found:?}", RAFT_VERSIONS.join(", "))]
+    Raft { found: String },
+    /// Not a release that is known.
+    #[error("{0}; raft:<version> boots raft alone, and --image any other release")]
+    Release(#[from] UnknownRelease),
+}
 
-    fn from_str(text: &str) -> Result<Target, String> {
-        let releases = RELEASES.map(|release| release.tag);
-        let known = |list: &[&'static str], wanted: &str, hint: &str| {
-            let found = list.iter().copied().find(|version| *version == wanted);
-            found.ok_or_else(|| format!("expected one of {}, found {wanted:?}{hint}", list.join(", ")))
-        };
-        match text.split_once(':') {
-            Some(("op-conductor", tag)) => {
-                known(&releases, tag, "; --image takes an image of any other release").map(Target::Conductor)
-            }
-            Some(("raft", version)) => known(&RAFT_VERSIONS, version, "").map(Target::Raft),
-            _ => Err("expected op-conductor:<release> or raft:<version>".to_owned()),
+impl FromStr for Target {
+    type Err = ParseTargetError;
+
+    fn from_str(text: &str) -> Result<Target, ParseTargetError> {
+        let Some(wanted) = text.strip_prefix("raft:") else { return Ok(Target::Conductor(text.parse()?)) };
+        let found = RAFT_VERSIONS.into_iter().find(|version| *version == wanted.trim_start_matches('v'));
+        found.map(Target::Raft).ok_or_else(|| ParseTargetError::Raft { found: wanted.to_owned() })
+    }
+}
+
+impl Target {
+    /// Whether op-conductor runs in it, not raft alone.
+    pub fn has_conductor(&self) -> bool {
+        !matches!(self, Target::Raft(_))
+    }
+
+    /// The release, when it is one that is known.
+    pub fn release(&self) -> Option<Release> {
+        match self {
+            Target::Conductor(release) => Some(*release),
+            Target::Raft(_) | Target::Image(_) => None,
         }
     }
 }
@@ -42,7 +61,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Raft(version) => write!(f, "raft:{version}"),
-            Target::Conductor(tag) => write!(f, "op-conductor:{tag}"),
+            Target::Conductor(release) => write!(f, "op-conductor:{}", release.name),
             Target::Image(image) => f.write_str(image),
         }
     }
@@ -52,15 +71,23 @@ impl fmt::Display for Target {
 mod tests {
     use super::*;
 
+    fn name(text: &str) -> String {
+        text.parse::<Target>().unwrap().to_string()
+    }
+
     #[test]
-    fn targets_are_told_by_what_is_in_front() {
-        assert_eq!("raft:1.7.3".parse(), Ok(Target::Raft("1.7.3")));
-        assert_eq!("op-conductor:v1.19.0".parse::<Target>().unwrap().to_string(), "op-conductor:v1.19.0");
-        let error = "op-conductor:v2".parse::<Target>().unwrap_err();
-        assert_eq!(
-            error,
-            "expected one of v1.9.3, v1.13.7, v1.19.0, found \"v2\"; --image takes an image of any other release"
-        );
-        assert!("v1.19.0".parse::<Target>().is_err());
+    fn all_names_of_a_release_are_one_target() {
+        for text in ["op-conductor:v0.9.4", "v0.9.4", "op-conductor:v1.19.0", "v1.19.2", "op-conductor/v0.9.4"] {
+            assert_eq!(name(text), "op-conductor:v0.9.4");
+        }
+        assert_eq!(name("raft:1.7.3"), "raft:1.7.3");
+        assert_eq!(name("raft:v1.7.3"), "raft:1.7.3");
+    }
+
+    #[test]
+    fn what_is_not_known_is_answered_with_what_is() {
+        let error = |text: &str| text.parse::<Target>().unwrap_err().to_string();
+        assert_eq!(error("raft:2"), "expected raft:<version> with one of 1.6.1, 1.7.1, 1.7.3, 1.8.0, found \"2\"");
+        assert!(error("op-conductor:v2").contains("v0.9.3, v0.9.4"), "{}", error("op-conductor:v2"));
     }
 }

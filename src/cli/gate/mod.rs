@@ -13,8 +13,9 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use futures_util::{StreamExt, stream};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecText};
-use op_conductor_init::gate::{self, Options, Outcome as Seen, SAMPLE_HEAD, StageError, Staged, Target, TargetReport};
+use op_conductor_init::gate::{self, Options, SAMPLE_HEAD, StageError, Staged, Status, Target, TargetReport};
 use op_conductor_init::generate::{self, WriteOptions};
+use op_conductor_init::payload::Release;
 use op_conductor_init::plan::Plan;
 use op_conductor_init::state::dir;
 use quick_junit::Report;
@@ -36,10 +37,10 @@ Examples:
 
   Two releases, and raft alone, side by side:
     op-conductor-init gate --state-dir ./raft-state --parallel 2 \\
-      --target op-conductor:v1.13.7,op-conductor:v1.19.0,raft:1.8.0
+      --target v0.7.3,v0.9.4,raft:1.8.0
 
 Each target gets a copy of the state, a network of its own, and a stub in place
-of op-node and execution client. Looked at are, one after the other:
+of op-node and execution client. Checks, in order:
   boot          every server runs
   first-leader  who led first, and whether only it could by the state
   members       all servers see the members that the state has
@@ -53,7 +54,7 @@ Images of known releases are built on first use, with Go or by Docker.
 Exit status:
   0    every target passed
   1    a target failed
-  2    could not tell: no Docker, no image, wrong usage, or an I/O error
+  2    inconclusive: no Docker, no image, wrong usage, or an I/O error
   130  interrupted by Ctrl-C; what was started is removed
   143  interrupted by SIGTERM; what was started is removed";
 
@@ -69,7 +70,7 @@ pub(crate) struct Gate {
     #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_GATE_STATE_DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
 
-    /// What to boot: op-conductor:<release> or raft:<version>. Repeatable [default: op-conductor:v1.19.0]
+    /// What to boot: a release of op-conductor, as v0.9.4, or raft:<version>. Repeatable [default: v0.9.4]
     #[arg(
         long,
         value_name = "TARGET",
@@ -237,8 +238,6 @@ const SAMPLE: SpecText<'_> = SpecText {
     network: None,
     election: Election::Named,
 };
-/// The release that is booted when none is named.
-const DEFAULT_TARGET: Target = Target::Conductor("v1.19.0");
 
 impl ClusterOptions {
     fn spec_text(&self) -> SpecText<'_> {
@@ -274,7 +273,7 @@ impl Gate {
             Format::Json => self.json(&staged, &reports),
         })?;
         let any = |outcome| reports.iter().find(|report| report.outcome == outcome);
-        match (any(Seen::Failed), any(Seen::Unknown)) {
+        match (any(Status::Failed), any(Status::Unknown)) {
             (Some(_), _) => Ok(Outcome::Bad),
             (None, Some(unknown)) => {
                 let reason = unknown.reason.clone().unwrap_or_default();
@@ -323,13 +322,14 @@ impl Gate {
     }
 
     async fn run_targets(&self, staged: &Staged) -> Result<Vec<TargetReport>, Failure> {
-        gate::docker_answers().await.map_err(|reason| Failure::unable(anyhow!(reason)))?;
+        gate::docker_answers().await.map_err(Failure::unable)?;
         let images = self.image.iter().cloned().map(Target::Image);
         let mut targets: Vec<Target> = self.target.iter().cloned().chain(images).collect();
         if targets.is_empty() {
-            targets.push(DEFAULT_TARGET);
+            targets.push(Target::Conductor(Release::newest()));
         }
-        let options = Options { timeout: self.timeout, keep: self.keep };
+        let mut options = Options::default();
+        (options.timeout, options.keep) = (self.timeout, self.keep);
         let run = |target: Target| async move { gate::run(staged, &target, options, &|line| talk(line)).await };
         Ok(stream::iter(targets).map(run).buffered(self.parallel.get()).collect().await)
     }

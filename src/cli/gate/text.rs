@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use op_conductor_init::gate::{Check, Moved, Outcome, Staged, TargetReport};
+use op_conductor_init::gate::{Check, Moved, Staged, Status, TargetReport};
 use op_conductor_init::raft::Server;
 
 use crate::cli::text::{count, table};
@@ -77,7 +77,7 @@ fn wrapped(first: &str, text: &str) -> String {
 /// The whole in a few words.
 pub(super) fn verdict(reports: &[TargetReport]) -> String {
     let with = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
-    let (passed, failed, unknown) = (with(Outcome::Passed), with(Outcome::Failed), with(Outcome::Unknown));
+    let (passed, failed, unknown) = (with(Status::Passed), with(Status::Failed), with(Status::Unknown));
     match (failed, unknown) {
         (0, 0) => format!("accepted by {}", count(passed as u64, "target", "targets")),
         (0, _) => format!("could not tell for {unknown} of {}", count(reports.len() as u64, "target", "targets")),
