@@ -252,7 +252,7 @@ fn prune_keeps_the_newest_and_never_removes_the_last_that_verifies() {
     }
     let pruned = prune(&["--keep", "1"]);
     assert_eq!(there(&made), [false, false, true, false, true], "{pruned:#}");
-    assert_eq!(pruned["last_sound"], made[2].file_name().unwrap().to_str().unwrap());
+    assert_eq!(pruned["last_sound"][0], made[2].file_name().unwrap().to_str().unwrap());
     assert_eq!(pruned["left"][0], "raft-backup-20200101-000000", "what has no manifest is left alone");
 }
 
@@ -270,7 +270,7 @@ fn list_tells_what_each_backup_has() {
     );
     let (code, _, stderr) = run(&["backups", "verify", backups.to_str().unwrap()]);
     assert_eq!(code, 1, "the directory above is no backup");
-    assert!(stderr.contains("holds backups, and is none itself"), "{stderr}");
+    assert!(stderr.contains("is a directory of backups, not a backup"), "{stderr}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::manifest::{MANIFEST_FILE, ManifestError};
 use crate::report::Finding;
 use crate::state::{self, dir, entries};
 use crate::{bolt, durable};
@@ -90,16 +91,16 @@ pub enum Error {
         /// What is there.
         path: PathBuf,
     },
-    /// It is no backup.
-    #[error("{}: no backup: {reason}", path.display())]
+    /// Not a backup.
+    #[error("{}: not a backup: {reason}", path.display())]
     NoBackup {
         /// What was looked at.
         path: PathBuf,
         /// Why.
-        reason: String,
+        reason: NoBackup,
     },
     /// The directory that holds backups, and not one of them.
-    #[error("{} holds backups, and is none itself", path.display())]
+    #[error("{} is a directory of backups, not a backup", path.display())]
     Parent {
         /// Which directory.
         path: PathBuf,
@@ -116,6 +117,44 @@ pub enum Error {
     },
 }
 
+/// Why something is not a backup.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoBackup {
+    /// A directory without a manifest.
+    #[error("it has no {MANIFEST_FILE}")]
+    NoManifest,
+    /// The manifest can't be used.
+    #[error("{MANIFEST_FILE}: {0}")]
+    Manifest(ManifestError),
+    /// An archive that begins with another file, so that another tool packed it.
+    #[error("expected {MANIFEST_FILE} first in the archive: another tool packed it")]
+    ManifestNotFirst,
+    /// An archive without compression.
+    #[error("a tar archive without zstd")]
+    PlainTar,
+    /// Compressed in another way.
+    #[error("a gzip file, expected zstd")]
+    Gzip,
+    /// Packed by `tar --sparse`.
+    #[error("an archive with sparse files: another tool packed it")]
+    Sparse,
+    /// A backup of the Go tool without a database.
+    #[error("no database in it")]
+    NoDatabase,
+}
+
+impl NoBackup {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            NoBackup::ManifestNotFirst | NoBackup::PlainTar | NoBackup::Gzip | NoBackup::Sparse => {
+                Some("unpack it with tar -xf, and name the directory that this makes")
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
@@ -129,6 +168,7 @@ impl Error {
             Error::Moving { .. } => Some("try again when it writes less, or stop the node for as long"),
             Error::NoSpace { .. } => Some("free some space, or remove old backups with backups prune"),
             Error::Parent { .. } => Some("name one of them"),
+            Error::NoBackup { reason, .. } => reason.hint(),
             Error::Archive { .. } => Some("take another backup"),
             _ => None,
         }
@@ -148,5 +188,20 @@ impl Error {
                 | Error::Durable(durable::Error::Locked { .. })
                 | Error::State(dir::Error::Durable(durable::Error::Locked { .. }))
         )
+    }
+
+    /// Whether the backup that was looked at is at fault, rather than the look: a disk that fails says nothing of a backup.
+    pub(super) fn is_damage(&self) -> bool {
+        use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+        match self {
+            Error::NoBackup { .. } | Error::Parent { .. } | Error::Unusual { .. } | Error::Name { .. } => true,
+            // What the decoders say has one of these kinds, what the system says another.
+            Error::Archive { source, .. } => {
+                source.raw_os_error().is_none()
+                    && matches!(source.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)
+            }
+            Error::Read(state::Error::NoState { .. }) => true,
+            _ => false,
+        }
     }
 }

@@ -15,14 +15,16 @@ use crate::state::Node;
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// Name of the list that `sha256sum -c` reads: all files, the manifest included.
 pub const SUMS_FILE: &str = "SHA256SUMS";
-const FORMAT_VERSION: u32 = 1;
-/// A manifest isn't read further: one of 10,000 nodes is shorter.
+/// 1 had the members with each node rather than once.
+const FORMAT_VERSION: u32 = 2;
+/// A manifest isn't read further: one of 10,000 nodes with 10 snapshots each is shorter.
 pub(super) const MAX_LEN: u64 = 64 << 20;
 
 /// What a backup consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "wire::Manifest", try_from = "wire::Manifest")]
 pub struct Manifest {
-    /// 1; another number means other fields.
+    /// 1 or 2; another number means other fields.
     pub format_version: u32,
     /// Version of the tool that made it.
     pub tool_version: String,
@@ -158,6 +160,143 @@ pub struct FileEntry {
     pub sha256: String,
 }
 
+/// The manifest as it is written: each configuration once, and the nodes name it by its position. With 1,000 servers, whose
+/// configurations list 1,000 servers each, that is what keeps it short.
+mod wire {
+    use super::{
+        ConfigurationInfo, Deserialize, DirectoryEntry, FileEntry, HeadInfo, Layout, Serialize, SnapshotInfo,
+        Timestamp, Vote,
+    };
+
+    #[derive(Serialize, Deserialize)]
+    pub(super) struct Manifest {
+        format_version: u32,
+        tool_version: String,
+        created: Timestamp,
+        source: String,
+        layout: Layout,
+        #[serde(default)]
+        configurations: Vec<ConfigurationInfo>,
+        nodes: Vec<NodeEntry>,
+        directories: Vec<DirectoryEntry>,
+        files: Vec<FileEntry>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct NodeEntry {
+        id: String,
+        running: bool,
+        rewritten: Vec<String>,
+        info: NodeInfo,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct NodeInfo {
+        current_term: u64,
+        vote: Option<Vote>,
+        first_index: Option<u64>,
+        last_index: Option<u64>,
+        last_term: u64,
+        entry_count: u64,
+        unsafe_head: Option<HeadInfo>,
+        configuration: Option<Configuration>,
+        snapshots: Vec<SnapshotInfo>,
+    }
+
+    /// A position in `configurations`; in format version 1 the configuration itself.
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Configuration {
+        At(usize),
+        Inline(ConfigurationInfo),
+    }
+
+    impl From<super::Manifest> for Manifest {
+        fn from(manifest: super::Manifest) -> Manifest {
+            let mut configurations: Vec<ConfigurationInfo> = Vec::new();
+            let mut position = |configuration: ConfigurationInfo| {
+                let known = configurations.iter().position(|known| *known == configuration);
+                Configuration::At(known.unwrap_or_else(|| {
+                    configurations.push(configuration);
+                    configurations.len() - 1
+                }))
+            };
+            let node = |node: super::NodeEntry| NodeEntry {
+                id: node.id,
+                running: node.running,
+                rewritten: node.rewritten,
+                info: NodeInfo {
+                    current_term: node.info.current_term,
+                    vote: node.info.vote,
+                    first_index: node.info.first_index,
+                    last_index: node.info.last_index,
+                    last_term: node.info.last_term,
+                    entry_count: node.info.entry_count,
+                    unsafe_head: node.info.unsafe_head,
+                    configuration: node.info.configuration.map(&mut position),
+                    snapshots: node.info.snapshots,
+                },
+            };
+            let nodes = manifest.nodes.into_iter().map(node).collect();
+            Manifest {
+                format_version: manifest.format_version,
+                tool_version: manifest.tool_version,
+                created: manifest.created,
+                source: manifest.source,
+                layout: manifest.layout,
+                configurations,
+                nodes,
+                directories: manifest.directories,
+                files: manifest.files,
+            }
+        }
+    }
+
+    impl TryFrom<Manifest> for super::Manifest {
+        type Error = NoConfiguration;
+
+        fn try_from(wire: Manifest) -> Result<super::Manifest, NoConfiguration> {
+            let configurations = wire.configurations;
+            let resolve = |configuration| match configuration {
+                Configuration::Inline(inline) => Ok(inline),
+                Configuration::At(at) => configurations.get(at).cloned().ok_or(NoConfiguration { at }),
+            };
+            let node = |node: NodeEntry| {
+                let info = super::NodeInfo {
+                    current_term: node.info.current_term,
+                    vote: node.info.vote,
+                    first_index: node.info.first_index,
+                    last_index: node.info.last_index,
+                    last_term: node.info.last_term,
+                    entry_count: node.info.entry_count,
+                    unsafe_head: node.info.unsafe_head,
+                    configuration: node.info.configuration.map(resolve).transpose()?,
+                    snapshots: node.info.snapshots,
+                };
+                Ok(super::NodeEntry { id: node.id, running: node.running, rewritten: node.rewritten, info })
+            };
+            let nodes = wire.nodes.into_iter().map(node).collect::<Result<_, NoConfiguration>>()?;
+            Ok(super::Manifest {
+                format_version: wire.format_version,
+                tool_version: wire.tool_version,
+                created: wire.created,
+                source: wire.source,
+                layout: wire.layout,
+                nodes,
+                directories: wire.directories,
+                files: wire.files,
+            })
+        }
+    }
+
+    /// A node names a configuration that isn't there.
+    #[derive(Debug, thiserror::Error)]
+    #[error("expected a position in configurations, found {at}")]
+    pub(super) struct NoConfiguration {
+        at: usize,
+    }
+}
+
 /// A mode as people write it: four octal digits in a string.
 mod octal {
     use super::{Deserialize, Deserializer, Serializer};
@@ -190,16 +329,16 @@ impl Manifest {
     }
 
     /// Decodes a manifest. Its paths are taken only if they can't lead out of the backup.
-    pub fn decode(bytes: &[u8]) -> Result<Manifest, String> {
+    pub fn decode(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         #[derive(Deserialize)]
         struct Version {
             format_version: u32,
         }
-        let Version { format_version } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if format_version != FORMAT_VERSION {
-            return Err(format!("expected format version {FORMAT_VERSION}, found {format_version}"));
+        let Version { format_version } = serde_json::from_slice(bytes)?;
+        if !(1..=FORMAT_VERSION).contains(&format_version) {
+            return Err(ManifestError::Version { found: format_version });
         }
-        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let manifest: Manifest = serde_json::from_slice(bytes)?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -228,39 +367,73 @@ impl Manifest {
         text
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), ManifestError> {
         let ids: HashSet<&str> = self.nodes.iter().map(|node| node.id.as_str()).collect();
         if ids.len() != self.nodes.len() {
-            return Err("a server is there twice".to_owned());
+            return Err(ManifestError::Twice);
         }
         let mut directories = HashSet::new();
         for directory in &self.directories {
             if !within(&directory.path, &directories, &ids) && !ids.contains(directory.path.as_str()) {
-                return Err(format!("not a directory of a server: {:?}", directory.path));
+                return Err(ManifestError::Directory { path: directory.path.clone() });
             }
             if !is_plain(&directory.path) || !directories.insert(directory.path.as_str()) {
-                return Err(format!("not a path, or there twice: {:?}", directory.path));
+                return Err(ManifestError::Path { path: directory.path.clone() });
             }
         }
         let mut files = HashSet::new();
         for file in &self.files {
             if file.path != CLUSTER_FILE && !within(&file.path, &directories, &ids) {
-                return Err(format!("not a file of a server: {:?}", file.path));
+                return Err(ManifestError::File { path: file.path.clone() });
             }
             let is_known = directories.contains(file.path.as_str()) || !files.insert(file.path.as_str());
             if !is_plain(&file.path) || is_known {
-                return Err(format!("not a path, or there twice: {:?}", file.path));
+                return Err(ManifestError::Path { path: file.path.clone() });
             }
             if file.sha256.len() != 64 || !file.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-                return Err(format!("expected 64 digits, found {:?} for {:?}", file.sha256, file.path));
+                return Err(ManifestError::Hash { path: file.path.clone(), found: file.sha256.clone() });
             }
         }
         match self.nodes.iter().find(|node| !directories.contains(node.id.as_str())) {
-            Some(node) => Err(format!("the server {:?} has no directory", node.id)),
-            None if self.nodes.is_empty() => Err("it has no server".to_owned()),
+            Some(node) => Err(ManifestError::NoDirectory { id: node.id.clone() }),
+            None if self.nodes.is_empty() => Err(ManifestError::NoServer),
             None => Ok(()),
         }
     }
+}
+
+/// Why a manifest can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
+pub enum ManifestError {
+    /// Not JSON, or other fields.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Made by another version of this tool.
+    #[error("expected format version {FORMAT_VERSION} or less, found {found}")]
+    Version { found: u32 },
+    /// Two nodes of one id.
+    #[error("a server is there twice")]
+    Twice,
+    /// A directory that belongs to no node, or whose parent is missing.
+    #[error("not a directory of a server: {path:?}")]
+    Directory { path: String },
+    /// A file that belongs to no node, or whose directory is missing.
+    #[error("not a file of a server: {path:?}")]
+    File { path: String },
+    /// A path that could lead elsewhere, or that is there twice.
+    #[error("not a path, or there twice: {path:?}")]
+    Path { path: String },
+    /// Not a SHA-256.
+    #[error("expected 64 digits, found {found:?} for {path:?}")]
+    Hash { path: String, found: String },
+    /// A node without a directory.
+    #[error("the server {id:?} has no directory")]
+    NoDirectory { id: String },
+    /// No node at all.
+    #[error("it has no server")]
+    NoServer,
 }
 
 /// Whether a path is in one of the directories, below that of a server.
@@ -346,8 +519,41 @@ mod tests {
     #[test]
     fn what_was_encoded_is_decoded() {
         let whole = manifest(&["a", "a/snapshots"], &["a/raft-log.db", "a/snapshots/x", "cluster.json"]);
-        assert_eq!(Manifest::decode(&whole.encode()), Ok(whole.clone()));
+        assert_eq!(Manifest::decode(&whole.encode()).unwrap(), whole);
         assert!(String::from_utf8(whole.encode()).unwrap().contains(r#""mode": "0600""#));
+    }
+
+    #[test]
+    fn members_that_all_nodes_share_are_written_once() {
+        let server = |id: usize| Server {
+            suffrage: crate::raft::Suffrage::Voter,
+            id: format!("sequencer-{id}"),
+            address: format!("sequencer-{id}.example:50050"),
+        };
+        let configuration = ConfigurationInfo { index: 1, servers: (0..1000).map(server).collect() };
+        let mut whole = manifest(&["a"], &[]);
+        let mut node = whole.nodes[0].clone();
+        node.info.configuration = Some(configuration);
+        let with_id = |id| NodeEntry { id, ..node.clone() };
+        whole.nodes = (0..1000).map(|number| with_id(format!("n{number}"))).collect();
+        let directory = whole.directories[0].clone();
+        let with_path = |node: &NodeEntry| DirectoryEntry { path: node.id.clone(), ..directory.clone() };
+        whole.directories = whole.nodes.iter().map(with_path).collect();
+        let bytes = whole.encode();
+        assert!(bytes.len() < 1 << 20, "{} bytes", bytes.len());
+        assert_eq!(Manifest::decode(&bytes).unwrap(), whole);
+    }
+
+    #[test]
+    fn members_within_each_node_are_read_as_version_1_wrote_them() {
+        let text = String::from_utf8(manifest(&["a"], &[]).encode()).unwrap();
+        let inline = r#""configuration": {"index": 7, "servers": []}"#;
+        let text = text.replace(r#""configuration": null"#, inline).replace(r#"ion": 2"#, r#"ion": 1"#);
+        let found = Manifest::decode(text.as_bytes()).unwrap();
+        assert_eq!(found.nodes[0].info.configuration, Some(ConfigurationInfo { index: 7, servers: Vec::new() }));
+        let nowhere = text.replace(inline, r#""configuration": 1"#);
+        let error = Manifest::decode(nowhere.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "expected a position in configurations, found 1");
     }
 
     #[test]
@@ -362,8 +568,9 @@ mod tests {
         }
         assert!(Manifest::decode(&manifest(&[], &[]).encode()).is_err(), "a server without a directory");
         let mut other = manifest(&["a"], &[]);
-        other.format_version = 2;
-        assert_eq!(Manifest::decode(&other.encode()).unwrap_err(), "expected format version 1, found 2");
+        other.format_version = 3;
+        let error = Manifest::decode(&other.encode()).unwrap_err();
+        assert_eq!(error.to_string(), "expected format version 2 or less, found 3");
     }
 
     #[test]

@@ -10,16 +10,17 @@
 //!
 //! A node that is stopped is copied byte for byte, under a shared lock. One that runs is copied without (`live`).
 
-mod ancestor;
 mod archive;
 pub(crate) mod check;
 mod collect;
 pub(crate) mod copy;
 mod error;
+mod legacy;
+mod list;
 mod live;
 mod manifest;
 mod open;
-mod shelf;
+mod prune;
 
 use std::fs::File;
 use std::io;
@@ -32,13 +33,15 @@ use collect::Making;
 
 pub use archive::EXTENSION;
 pub use check::{Verified, verify};
-pub use error::Error;
+pub use error::{Error, NoBackup};
+pub use legacy::ANCESTORS_FILE;
+pub use list::{Listed, list};
 pub use manifest::{
-    ConfigurationInfo, DirectoryEntry, FileEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, NodeEntry, NodeInfo,
-    SUMS_FILE, SnapshotInfo, Vote,
+    ConfigurationInfo, DirectoryEntry, FileEntry, HeadInfo, Layout, MANIFEST_FILE, Manifest, ManifestError, NodeEntry,
+    NodeInfo, SUMS_FILE, SnapshotInfo, Vote,
 };
-pub use open::{ANCESTORS_FILE, Backup, EachFile, Form, names_in};
-pub use shelf::{Listed, Pruned, list, prune};
+pub use open::{Backup, EachFile, Form, names_in};
+pub use prune::{Pruned, prune};
 
 use crate::cluster::CLUSTER_FILE;
 use crate::durable::{self, Fresh, Syncer};
@@ -113,7 +116,12 @@ pub fn backup(
     fresh.write_file(Path::new(MADE).join(SUMS_FILE), sums.as_bytes(), ADDED_MODE)?;
     syncer.map_or(Ok(()), Syncer::finish)?;
     let path = match form {
-        Form::Directory => fresh.publish(MADE, names(&manifest, ""))?,
+        Form::Directory => {
+            if *Backup::open(&fresh.path().join(MADE))?.manifest() != manifest {
+                return Err(Error::NotSound { findings: Vec::new() });
+            }
+            fresh.publish(MADE, names(&manifest, ""))?
+        }
         Form::Archive => {
             pack(&mut fresh, &manifest)?;
             fresh.publish(PACKED, names(&manifest, EXTENSION))?

@@ -5,17 +5,18 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use super::NAME;
 use super::archive::{self, EXTENSION, Go};
 use super::copy::sha256;
-use super::error::Error;
+use super::error::{Error, NoBackup};
+use super::legacy::{self, ANCESTORS_FILE};
 use super::manifest::{Layout, MANIFEST_FILE, MAX_LEN, Manifest, SUMS_FILE, same_sums};
 use crate::durable::open_file;
 use crate::report::Progress;
 use crate::report::{Finding, Severity};
-
-/// What the ancestor's `backup` leaves in each of its backups.
-pub const ANCESTORS_FILE: &str = "backup-metadata.txt";
 
 /// A backup that is there.
 #[derive(Debug)]
@@ -59,11 +60,18 @@ impl Backup {
         };
         let Some(bytes) = text else {
             if path.join(ANCESTORS_FILE).exists() {
-                return super::ancestor::open(path);
+                let (manifest, findings) = legacy::describe(path)?;
+                return Ok(Backup {
+                    path: path.to_owned(),
+                    form: Form::Directory,
+                    manifest,
+                    findings,
+                    by_ancestor: true,
+                });
             }
             let names = names_in(path)?;
             return Err(match names.is_empty() {
-                true => Error::NoBackup { path: path.to_owned(), reason: format!("it has no {MANIFEST_FILE}") },
+                true => Error::NoBackup { path: path.to_owned(), reason: NoBackup::NoManifest },
                 false => Error::Parent { path: path.to_owned(), names },
             });
         };
@@ -75,32 +83,30 @@ impl Backup {
     }
 
     fn open_archive(path: &Path) -> Result<Backup, Error> {
-        let no_backup = |reason: &str| Error::NoBackup { path: path.to_owned(), reason: reason.to_owned() };
         let (mut manifest, mut sums) = (None, None);
-        let read = archive::unpack(
+        archive::unpack(
             path,
+            archive::most_bytes(2 * MAX_LEN, 3),
             &mut |name, bytes| {
-                let fail = |source| Error::Archive { path: path.to_owned(), source };
                 let slot = match name {
                     MANIFEST_FILE => &mut manifest,
                     SUMS_FILE => &mut sums,
                     _ => return Ok(Go::Enough),
                 };
-                let mut text = Vec::new();
-                bytes.take(MAX_LEN).read_to_end(&mut text).map_err(fail)?;
-                *slot = Some(text);
+                let damaged = |source| Error::Archive { path: path.to_owned(), source };
+                *slot = Some(bounded(bytes, Path::new(name)).map_err(damaged)?);
                 Ok(if manifest.is_some() && sums.is_some() { Go::Enough } else { Go::On })
             },
             &(),
-        );
-        read?;
-        let bytes = manifest.ok_or_else(|| no_backup("the archive doesn't begin with a manifest"))?;
+        )?;
+        let not_first = || Error::NoBackup { path: path.to_owned(), reason: NoBackup::ManifestNotFirst };
+        let bytes = manifest.ok_or_else(not_first)?;
         Backup::new(path, Form::Archive, &bytes, sums.as_deref())
     }
 
     fn new(path: &Path, form: Form, bytes: &[u8], sums: Option<&[u8]>) -> Result<Backup, Error> {
-        let no_backup = |reason| Error::NoBackup { path: path.to_owned(), reason };
-        let manifest = Manifest::decode(bytes).map_err(|reason| no_backup(format!("{MANIFEST_FILE}: {reason}")))?;
+        let no_backup = |reason| Error::NoBackup { path: path.to_owned(), reason: NoBackup::Manifest(reason) };
+        let manifest = Manifest::decode(bytes).map_err(no_backup)?;
         let mut findings = Vec::new();
         match sums {
             None => findings.push(
@@ -125,11 +131,6 @@ impl Backup {
             ),
         }
         Ok(Backup { path: path.to_owned(), form, manifest, findings, by_ancestor: false })
-    }
-
-    /// A backup of the ancestor's.
-    pub(super) fn of_ancestor(path: &Path, manifest: Manifest, findings: Vec<Finding>) -> Backup {
-        Backup { path: path.to_owned(), form: Form::Directory, manifest, findings, by_ancestor: true }
     }
 
     /// Where it is.
@@ -163,6 +164,7 @@ impl Backup {
         match self.form {
             Form::Archive => archive::unpack(
                 &self.path,
+                self.most_bytes(),
                 &mut |name, bytes| match name {
                     MANIFEST_FILE | SUMS_FILE => Ok(Go::On),
                     name => each(name, bytes).map(|()| Go::On),
@@ -179,6 +181,14 @@ impl Backup {
                 Ok(())
             }
         }
+    }
+
+    /// Bytes that an archive of this manifest may unpack to.
+    fn most_bytes(&self) -> u64 {
+        let Manifest { directories, files, .. } = &self.manifest;
+        // The manifest and the sums, and the directory itself.
+        let entries = (directories.len() + files.len() + 3) as u64;
+        archive::most_bytes(self.manifest.total_size().saturating_add(2 * MAX_LEN), entries)
     }
 
     /// The path by which the manifest knows a file. The ancestor's backup of one server has no directory for that.
@@ -232,32 +242,49 @@ fn walk(directory: &Path, inside: &str, found: &mut Vec<String>) -> Result<(), E
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     let fail = |source| Error::Io { doing: "reading", path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    open_file(path).and_then(|file| file.take(MAX_LEN).read_to_end(&mut bytes)).map_err(fail)?;
-    Ok(bytes)
+    bounded(&mut open_file(path).map_err(fail)?, path).map_err(fail)
 }
 
-/// Names of the backups in a directory, oldest first.
+/// Reads a manifest or sums. What is longer than either is an error, and not cut.
+fn bounded(bytes: &mut dyn Read, name: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    match bytes.take(MAX_LEN + 1).read_to_end(&mut text)? as u64 {
+        0..=MAX_LEN => Ok(text),
+        _ => Err(io::Error::other(format!("{}: expected at most {MAX_LEN} bytes", name.display()))),
+    }
+}
+
+/// Names of the backups in a directory, in the order of their names' times. What only leads to one is none: a symbolic link,
+/// or an entry that is neither a directory nor an archive.
 pub fn names_in(directory: &Path) -> Result<Vec<String>, Error> {
     let fail = |source| Error::Io { doing: "reading", path: directory.to_owned(), source };
     let mut names = BTreeMap::new();
     for entry in fs::read_dir(directory).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let Some(rest) = name.strip_prefix(NAME) else { continue };
-        let is_dir = entry.path().is_dir();
-        if !is_dir && !name.ends_with(EXTENSION) {
-            continue;
+        let kind = entry.file_type().map_err(fail)?;
+        if name.starts_with(NAME) && (kind.is_dir() || kind.is_file() && name.ends_with(EXTENSION)) {
+            names.insert(order(&name), name);
         }
-        names.insert(order(rest.strip_suffix(EXTENSION).unwrap_or(rest), &name), name);
     }
     Ok(names.into_values().collect())
 }
 
-/// The time in a name, and the number behind it.
-fn order(rest: &str, name: &str) -> (String, u64, String) {
-    let mut parts = rest.splitn(3, '-');
+/// The time in a name, the number after it, and the name.
+fn order(name: &str) -> (String, u64, String) {
+    let mut parts = stem(name).splitn(3, '-');
     let time = format!("{}-{}", parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let number = parts.next().and_then(|number| number.parse().ok()).unwrap_or(1);
     (time, number, name.to_owned())
+}
+
+/// When a backup was made, by its name.
+pub(super) fn time_in_name(name: &str) -> Option<Timestamp> {
+    let time = stem(name).get(..15)?;
+    jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", time).ok()?.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp())
+}
+
+fn stem(name: &str) -> &str {
+    let name = name.strip_prefix(NAME).unwrap_or(name);
+    name.strip_suffix(EXTENSION).unwrap_or(name)
 }

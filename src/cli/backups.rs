@@ -84,14 +84,15 @@ struct Verify {
 
 /// Remove old backups, but never the last one that verifies
 ///
-/// What has no manifest of this tool is left alone.
+/// What has no manifest of this tool is left alone, and so are symbolic links. When a backup can't be read because of an
+/// I/O error, nothing is removed.
 #[derive(Debug, Args)]
 struct Prune {
     /// The directory (backup's --backup-dir)
     #[arg(value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
     backup_dir: PathBuf,
 
-    /// Keep so many, the newest
+    /// How many of the newest backups to keep, of each set of servers
     #[arg(long, value_name = "N")]
     keep: NonZeroUsize,
 
@@ -201,8 +202,16 @@ fn of(manifest: &backup::Manifest) -> String {
 impl Prune {
     fn run(&self) -> Result<Outcome, Failure> {
         let pruned = backup::prune(&self.backup_dir, self.keep.get(), self.dry_run).map_err(failure)?;
-        if let Some(name) = &pruned.last_sound {
-            talk(format_args!("note: {name} is kept too: no newer one verifies"));
+        for name in &pruned.last_sound {
+            talk(format_args!("note: {name} is kept too: no newer one of its servers verifies"));
+        }
+        if !pruned.none_sound.is_empty() {
+            let names = pruned.none_sound.join(", ");
+            talk(format_args!("note: kept, because no backup of their servers verifies: {names}"));
+        }
+        if !pruned.cleaned.is_empty() {
+            let word = if self.dry_run { "would be removed" } else { "removed" };
+            talk(format_args!("note: {word} too, left by calls that were killed: {}", pruned.cleaned.join(", ")));
         }
         if !pruned.left.is_empty() {
             talk(format_args!("note: left alone, without a manifest that can be read: {}", pruned.left.join(", ")));

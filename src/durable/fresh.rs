@@ -2,7 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::process::geteuid;
 
 use super::disk::Disk;
 use super::error::Error;
@@ -106,6 +110,16 @@ impl Fresh {
         Err(Error::Io { doing: "naming", path: made, source: io::ErrorKind::AlreadyExists.into() })
     }
 
+    /// Names of what calls that were killed left in `directory`.
+    pub fn left_over(directory: &Path) -> Result<Vec<String>, Error> {
+        Ok(left_over(directory)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Removes what calls that were killed left in `directory`; its names.
+    pub fn remove_left_over(directory: &Path) -> Result<Vec<String>, Error> {
+        remove_left_over(&mut Disk::default(), directory)
+    }
+
     /// Removes an entry of `directory`: it is gone at once, and whole until then.
     pub fn retire(directory: &Path, name: &str) -> Result<(), Error> {
         let mut retired = Fresh::begin(directory)?;
@@ -135,19 +149,35 @@ fn make_stage(disk: &mut Disk, directory: &Path) -> Result<(PathBuf, File), Erro
     Err(Error::Changed { path: directory.to_owned() })
 }
 
-/// Removes what nobody works on any more.
-fn remove_left_over(disk: &mut Disk, directory: &Path) -> Result<(), Error> {
+/// Stages that nobody works on any more, with their locks. Another user's isn't ours to remove.
+fn left_over(directory: &Path) -> Result<Vec<(String, OwnedFd)>, Error> {
     let fail = |source| Error::Io { doing: "reading", path: directory.to_owned(), source };
+    let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(fail)? {
         let entry = entry.map_err(fail)?;
-        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if !name.starts_with(PREFIX) {
             continue;
         }
-        // Another user's, or gone already: not ours to remove.
-        let Ok(stage) = File::open(entry.path()) else { continue };
-        if try_flock(&stage, Kind::Exclusive).unwrap_or(false) {
-            let _ = disk.remove_tree(&entry.path());
+        // Not through a link, and a pipe would wait for its writer.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(stage) = openat(CWD, entry.path(), flags, Mode::empty()) else { continue };
+        let is_ours = fstat(&stage).is_ok_and(|stat| stat.st_uid == geteuid().as_raw());
+        if is_ours && try_flock(&stage, Kind::Exclusive).unwrap_or(false) {
+            found.push((name, stage));
         }
     }
-    Ok(())
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}
+
+/// Removes what nobody works on any more, as far as it can be removed; its names.
+fn remove_left_over(disk: &mut Disk, directory: &Path) -> Result<Vec<String>, Error> {
+    let mut removed = Vec::new();
+    for (name, _lock) in left_over(directory)? {
+        if disk.remove_tree(&directory.join(&name)).is_ok() {
+            removed.push(name);
+        }
+    }
+    Ok(removed)
 }

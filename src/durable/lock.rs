@@ -1,7 +1,7 @@
 //! flock with a deadline.
 
-use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(crate) enum Kind {
 }
 
 /// Takes the flock if it is free, and says so.
-pub(crate) fn try_flock(file: &File, kind: Kind) -> io::Result<bool> {
+pub(crate) fn try_flock(file: impl AsFd, kind: Kind) -> io::Result<bool> {
     let operation = match kind {
         Kind::Exclusive => FlockOperation::NonBlockingLockExclusive,
         Kind::Shared => FlockOperation::NonBlockingLockShared,
@@ -34,9 +34,9 @@ pub(crate) fn try_flock(file: &File, kind: Kind) -> io::Result<bool> {
 }
 
 /// Takes the flock, asking at least once; says whether it was had before `deadline`.
-pub(crate) fn flock_until(file: &File, kind: Kind, deadline: Instant) -> io::Result<bool> {
+pub(crate) fn flock_until(file: impl AsFd, kind: Kind, deadline: Instant) -> io::Result<bool> {
     loop {
-        if try_flock(file, kind)? {
+        if try_flock(&file, kind)? {
             return Ok(true);
         }
         let left = deadline.saturating_duration_since(Instant::now());

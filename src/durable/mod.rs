@@ -38,6 +38,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags, open};
+
 use disk::Disk;
 use swap::Swap;
 
@@ -171,12 +173,22 @@ fn remove_directories(disk: &mut Disk, created: &[PathBuf]) {
     }
 }
 
-/// Keeps other processes of this tool from replacing anything in the directory `path` while it is read. A lock on the directory
-/// itself: nothing is written.
+/// Keeps other processes of this tool from replacing anything in the directory `path` while it is read. A lock on the
+/// directory itself: nothing is written.
 pub fn lock_shared(path: &Path, lock_timeout: Duration) -> Result<File, Error> {
+    lock_there(path, Kind::Shared, lock_timeout)
+}
+
+/// Keeps other processes of this tool that do the same out of the directory `path`.
+pub fn lock_exclusive(path: &Path, lock_timeout: Duration) -> Result<File, Error> {
+    lock_there(path, Kind::Exclusive, lock_timeout)
+}
+
+fn lock_there(path: &Path, kind: Kind, lock_timeout: Duration) -> Result<File, Error> {
     let fail = |doing| move |source| Error::Io { doing, path: path.to_owned(), source };
-    let directory = File::open(path).map_err(fail("opening"))?;
-    match flock_until(&directory, Kind::Shared, Instant::now() + lock_timeout).map_err(fail("locking"))? {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = File::from(open(path, flags, Mode::empty()).map_err(io::Error::from).map_err(fail("opening"))?);
+    match flock_until(&directory, kind, Instant::now() + lock_timeout).map_err(fail("locking"))? {
         true => Ok(directory),
         false => Err(Error::Locked { path: path.to_owned(), lock_timeout }),
     }

@@ -3,14 +3,17 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::error::Error;
+use super::error::{Error, NoBackup};
 use super::manifest::{DirectoryEntry, FileEntry, Layout, Manifest, NodeEntry, NodeInfo};
-use super::open::{ANCESTORS_FILE, Backup};
 use crate::report::{Finding, Severity};
 use crate::state::dir::{DIR_MODE, LOG_FILE, STABLE_FILE};
 
-/// Makes up a manifest of what is there. The tool copied each `*.db` with its path in the state directory.
-pub(super) fn open(path: &Path) -> Result<Backup, Error> {
+/// What that tool leaves in each of its backups.
+pub const ANCESTORS_FILE: &str = "backup-metadata.txt";
+
+/// Describes what is there by a manifest, and what is wrong with that. The tool copied each `*.db` with its path in the
+/// state directory.
+pub(super) fn describe(path: &Path) -> Result<(Manifest, Vec<Finding>), Error> {
     let metadata = std::fs::read_to_string(path.join(ANCESTORS_FILE)).unwrap_or_default();
     let source = metadata.lines().find_map(|line| line.strip_prefix("Source directory:")).unwrap_or_default().trim();
     let mut manifest = Manifest::new(Path::new(source), Layout::Nodes);
@@ -32,13 +35,13 @@ pub(super) fn open(path: &Path) -> Result<Backup, Error> {
         }
     }
     if manifest.nodes.is_empty() {
-        return Err(Error::NoBackup { path: path.to_owned(), reason: "no database in it".to_owned() });
+        return Err(Error::NoBackup { path: path.to_owned(), reason: NoBackup::NoDatabase });
     }
     let message = "a backup of the tool before this one: it has no hashes and no snapshots, and may have been made while the node wrote";
     let finding = Finding::new("BACKUP-006", Severity::Warning, message)
         .in_file(ANCESTORS_FILE)
         .hint("it is verified as far as it goes; make backups with this tool from now on");
-    Ok(Backup::of_ancestor(path, manifest, vec![finding]))
+    Ok((manifest, vec![finding]))
 }
 
 fn add(manifest: &mut Manifest, directory: &Path, id: &str) -> Result<(), Error> {
