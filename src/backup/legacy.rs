@@ -27,7 +27,7 @@ pub(super) fn describe(path: &Path) -> Result<(Manifest, Vec<Finding>), Error> {
         let id = Path::new(source).file_name().and_then(|name| name.to_str()).unwrap_or("server").to_owned();
         add(&mut manifest, path, &id)?;
     } else {
-        for (name, entry) in super::collect::listing(path)? {
+        for (name, entry) in super::draft::listing(path)? {
             let directory = entry.path();
             if directory.join(LOG_FILE).is_file() || directory.join(STABLE_FILE).is_file() {
                 add(&mut manifest, &directory, &name)?;

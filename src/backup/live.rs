@@ -8,28 +8,23 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::collect::Making;
 use super::copy::{copy, hash};
+use super::draft::Draft;
 use super::error::Error;
-use crate::bolt::{self, BulkWriter, Reader};
+use crate::bolt::{self, Attempts, BulkWriter, Limits, LiveError, Reader};
 use crate::durable::open_file;
 use crate::raft::{CONF_BUCKET, Index, LOGS_BUCKET};
 use crate::raft::{META_FILE, STATE_FILE};
+use crate::state::StateDir;
 use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
-use crate::state::entries::{self, Entries, NEXT_COMMIT};
+use crate::state::entries::{self, Entries};
 use crate::state::snapshots::list;
 
-/// So often a node is copied again that changed too much meanwhile.
-const TRIES: u32 = 10;
+/// Attempts to copy a node that changes too much meanwhile.
+const ATTEMPTS: u32 = 10;
 /// The pause before that, which doubles each time, and its end.
 const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// So often a database is copied whole before its entries are read in chunks.
-const TRIES_OF_WHOLE: u32 = 3;
-/// A database above this length, in bytes, is tried once: its copy takes so long that the next try won't do better.
-const LONG: u64 = 64 << 20;
-/// So often the stable store is copied, which is short.
-const TRIES_OF_STABLE: u32 = 50;
 
 /// Why a copy doesn't do.
 enum Failed {
@@ -44,36 +39,38 @@ impl<E: Into<Error>> From<E> for Failed {
     }
 }
 
-/// Copies a running node; gives the names of the databases that have other bytes.
-pub(super) fn node(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Vec<String>, Error> {
+/// Copies a running node; returns the names of the databases whose copies have the same entries in other bytes.
+pub(super) fn copy_server(draft: &mut Draft<'_>, dir: &StateDir) -> Result<Vec<String>, Error> {
+    let (id, directory) = (dir.id(), dir.path());
     let mut pause = PAUSE;
     let mut reason = String::new();
-    for _ in 0..TRIES {
-        match attempt(making, id, directory) {
+    for _ in 0..ATTEMPTS {
+        match attempt(draft, id, directory) {
             Ok(rewritten) => return Ok(rewritten),
             Err(Failed::For(error)) => return Err(error),
             Err(Failed::Moved(why)) => reason = why,
         }
-        making.forget(id)?;
+        draft.remove_server(id)?;
         std::thread::sleep(pause);
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
     Err(Error::Moving { path: directory.to_owned(), reason })
 }
 
-fn attempt(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Vec<String>, Failed> {
-    making.directory(directory, id)?;
+fn attempt(draft: &mut Draft<'_>, id: &str, directory: &Path) -> Result<Vec<String>, Failed> {
+    draft.create_directory(directory, id)?;
     let log = format!("{id}/{LOG_FILE}");
     let mut rewritten = Vec::new();
-    if !whole(making, &directory.join(LOG_FILE), &log, TRIES_OF_WHOLE)? {
-        by_entries(making, &directory.join(LOG_FILE), &log)?;
+    if whole(draft, &directory.join(LOG_FILE), &log, Limits::COPY)?.is_err() {
+        by_entries(draft, &directory.join(LOG_FILE), &log)?;
         rewritten.push(LOG_FILE.to_owned());
     }
-    if !whole(making, &directory.join(STABLE_FILE), &format!("{id}/{STABLE_FILE}"), TRIES_OF_STABLE)? {
-        return Err(Failed::Moved(format!("{STABLE_FILE} changed {TRIES_OF_STABLE} times")));
+    let stable = format!("{id}/{STABLE_FILE}");
+    if let Err(attempts) = whole(draft, &directory.join(STABLE_FILE), &stable, Limits::COPY_OF_SHORT)? {
+        return Err(Failed::Moved(format!("{STABLE_FILE} changed during each of {attempts} attempts")));
     }
-    let newest = snapshots(making, id, directory)?;
-    let last = last_index(&making.fresh.path().join(making.top).join(log))?;
+    let newest = snapshots(draft, id, directory)?;
+    let last = last_index(&draft.fresh.path().join(draft.top).join(log))?;
     match newest {
         Some(newest) if last.is_none_or(|last| newest > last) => {
             Err(Failed::Moved(format!("a snapshot of index {newest} came behind the log's end")))
@@ -82,48 +79,46 @@ fn attempt(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Vec<St
     }
 }
 
-/// Copies a database with all its pages; false when the node committed meanwhile each time.
-fn whole(making: &mut Making<'_>, from: &Path, path: &str, tries: u32) -> Result<bool, Failed> {
+/// Copies a database with all its pages, if it exists; fails inside with the number of attempts during each of which the
+/// node committed.
+fn whole(draft: &mut Draft<'_>, from: &Path, path: &str, limits: Limits) -> Result<Result<(), u32>, Failed> {
     let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
     let fail = |source| Error::Bolt { path: from.to_owned(), source };
-    for attempt in 0..tries {
-        let mut file = match open_file(from) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-            file => file.map_err(reading)?,
+    let mut attempts = Attempts::new(limits);
+    loop {
+        let mut opened = None;
+        let open = || {
+            let file = open_file(from)?;
+            opened = Some(file.try_clone()?);
+            Ok(file)
         };
-        let metadata = file.metadata().map_err(reading)?;
-        if attempt > 0 {
-            if metadata.len() > LONG {
-                return Ok(false);
+        let reader = match attempts.next(open) {
+            Ok(reader) => reader,
+            Err(LiveError::Open(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(())),
+            Err(LiveError::Open(error)) => return Err(reading(error).into()),
+            // It is being made.
+            Err(LiveError::Bolt(error @ (bolt::Error::Empty | bolt::Error::NoMeta { .. }))) => {
+                return Err(Failed::Moved(error.to_string()));
             }
-            // Right behind a commit is the best time.
-            open(&file).map_err(fail)?.map_or(Ok(()), |reader| reader.wait_for_commit(NEXT_COMMIT)).map_err(fail)?;
-        }
-        let handle = file.try_clone().map_err(reading)?;
-        let Some(reader) = open(&handle).map_err(fail)? else { continue };
-        let mut to = making.create(path, &metadata)?;
+            Err(LiveError::Bolt(error)) => return Err(fail(error).into()),
+            Err(LiveError::Moving { attempts }) => return Ok(Err(attempts)),
+        };
+        let Some(mut file) = opened else { continue };
+        let metadata = file.metadata().map_err(reading)?;
+        let mut to = draft.create_file(path, &metadata)?;
         // A node that appends faster than we copy would be followed for ever.
         let mut source = io::Read::take(&mut file, reader.file_len());
-        let copied = copy(&mut source, &mut to, making.progress).map_err(|error| making.failed(error, from, path))?;
+        let copied = copy(&mut source, &mut to, draft.progress).map_err(|error| draft.copy_error(error, from, path))?;
         if reader.is_current().map_err(fail)? {
-            making.done(to, path, &metadata, copied)?;
-            return Ok(true);
+            draft.finish_file(to, path, &metadata, copied)?;
+            return Ok(Ok(()));
         }
-        making.fresh.remove_file(making.top.join(path))?;
-    }
-    Ok(false)
-}
-
-/// A reader of what is committed; none while a meta is being written.
-fn open(file: &std::fs::File) -> Result<Option<Reader<&std::fs::File>>, bolt::Error> {
-    match Reader::open(file) {
-        Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => Ok(None),
-        reader => reader.map(Some),
+        draft.fresh.remove_file(draft.top.join(path))?;
     }
 }
 
 /// Writes the entries of a log afresh, chunk by chunk: each is read within one committed state.
-fn by_entries(making: &mut Making<'_>, from: &Path, path: &str) -> Result<(), Failed> {
+fn by_entries(draft: &mut Draft<'_>, from: &Path, path: &str) -> Result<(), Failed> {
     let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
     let fail = |source| Error::Bolt { path: from.to_owned(), source };
     let metadata = from.metadata().map_err(reading)?;
@@ -131,7 +126,7 @@ fn by_entries(making: &mut Making<'_>, from: &Path, path: &str) -> Result<(), Fa
         let sequence = reader.bucket(LOGS_BUCKET)?.map_or(0, |bucket| bucket.header().sequence);
         Ok((reader.metas().page_size, sequence, pairs(reader)?))
     })?;
-    let mut writer = BulkWriter::new(making.create(path, &metadata)?, page_size).map_err(fail)?;
+    let mut writer = BulkWriter::new(draft.create_file(path, &metadata)?, page_size).map_err(fail)?;
     let mut bucket = writer.bucket(LOGS_BUCKET, sequence).map_err(fail)?;
     let mut entries = Entries::open_file(from, Index(0))?;
     let mut last: Option<Index> = None;
@@ -161,11 +156,10 @@ fn by_entries(making: &mut Making<'_>, from: &Path, path: &str) -> Result<(), Fa
         bucket.finish().map_err(fail)?;
     }
     let mut file = writer.finish().map_err(fail)?;
-    let written =
-        |source| Error::Io { doing: "reading", path: making.fresh.path().join(making.top).join(path), source };
+    let written = |source| Error::Io { doing: "reading", path: draft.fresh.path().join(draft.top).join(path), source };
     io::Seek::rewind(&mut file).map_err(written)?;
     let copied = hash(&mut file, &()).map_err(written)?;
-    Ok(making.done(file, path, &metadata, copied)?)
+    Ok(draft.finish_file(file, path, &metadata, copied)?)
 }
 
 /// Keys and values.
@@ -183,18 +177,20 @@ fn pairs<R: bolt::ReadAt>(reader: &Reader<R>) -> Result<Option<(u64, Pairs)>, bo
 }
 
 /// Copies the finished snapshots; gives the last index that one covers. Unfinished ones are none yet.
-fn snapshots(making: &mut Making<'_>, id: &str, directory: &Path) -> Result<Option<Index>, Failed> {
+fn snapshots(draft: &mut Draft<'_>, id: &str, directory: &Path) -> Result<Option<Index>, Failed> {
     let store = directory.join(SNAPSHOTS_DIR);
     let to = format!("{id}/{SNAPSHOTS_DIR}");
     if !store.is_dir() {
         return Ok(None);
     }
-    making.directory(&store, &to)?;
+    draft.create_directory(&store, &to)?;
     let listed = list(&store).map_err(|source| Error::Io { doing: "reading", path: store.clone(), source })?.listed;
     for meta in &listed {
         let (from, to) = (store.join(&meta.directory), format!("{to}/{}", meta.directory));
-        let copied = making.directory(&from, &to).and_then(|()| {
-            [META_FILE, STATE_FILE].iter().try_for_each(|file| making.file(&from.join(file), &format!("{to}/{file}")))
+        let copied = draft.create_directory(&from, &to).and_then(|()| {
+            [META_FILE, STATE_FILE]
+                .iter()
+                .try_for_each(|file| draft.copy_file(&from.join(file), &format!("{to}/{file}")))
         });
         match copied {
             // raft keeps one and removes the one before. (op-conductor consensus/raft.go NewFileSnapshotStore)

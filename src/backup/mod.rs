@@ -14,6 +14,7 @@ mod archive;
 pub(crate) mod check;
 mod collect;
 pub(crate) mod copy;
+mod draft;
 mod error;
 mod legacy;
 mod list;
@@ -29,7 +30,8 @@ use std::time::Duration;
 
 use rustix::fs::statvfs;
 
-use collect::Making;
+use collect::copy_server;
+use draft::Draft;
 
 pub use archive::EXTENSION;
 pub use check::{Verified, verify};
@@ -98,7 +100,7 @@ pub fn backup(
     let mut manifest = Manifest::new(&std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned()), layout);
     let syncer = (form == Form::Directory).then(Syncer::start);
     let findings = {
-        let mut making = Making {
+        let mut draft = Draft {
             fresh: &mut fresh,
             top: Path::new(MADE),
             manifest: &mut manifest,
@@ -107,9 +109,9 @@ pub fn backup(
         };
         let cluster_file = root.join(CLUSTER_FILE);
         if cluster_file.is_file() {
-            making.file(&cluster_file, CLUSTER_FILE)?;
+            draft.copy_file(&cluster_file, CLUSTER_FILE)?;
         }
-        take(&mut making, servers.dirs())?
+        take(&mut draft, servers.dirs())?
     };
     let (bytes, sums) = closing(&manifest);
     fresh.write_file(Path::new(MADE).join(MANIFEST_FILE), &bytes, ADDED_MODE)?;
@@ -159,7 +161,7 @@ fn pack(fresh: &mut Fresh, manifest: &Manifest) -> Result<(), Error> {
 }
 
 /// Copies all nodes until the copies hold together; gives what is found in them all the same.
-fn take(making: &mut Making<'_>, dirs: &[StateDir]) -> Result<Vec<Finding>, Error> {
+fn take(draft: &mut Draft<'_>, dirs: &[StateDir]) -> Result<Vec<Finding>, Error> {
     if let Some(dir) = dirs.iter().find(|dir| dir.id().contains(char::REPLACEMENT_CHARACTER)) {
         return Err(Error::Name { path: dir.path().to_owned() });
     }
@@ -170,22 +172,22 @@ fn take(making: &mut Making<'_>, dirs: &[StateDir]) -> Result<Vec<Finding>, Erro
     loop {
         for dir in &todo {
             let id = dir.id().to_owned();
-            let taken = making.node(dir)?;
-            if taken.running {
+            let copied = copy_server(draft, dir)?;
+            if copied.running {
                 running.push(id.clone());
             }
-            let (running, rewritten) = (taken.running, taken.rewritten);
+            let (running, rewritten) = (copied.running, copied.rewritten);
             entries.push(NodeEntry { id, running, rewritten, info: NodeInfo::default() });
         }
-        let copy = making.fresh.path().join(making.top);
+        let copy = draft.fresh.path().join(draft.top);
         let report = verify_to(&copy, Depth::Pages, None, &())?;
         let bad: Vec<&str> = report.findings.iter().filter(|it| is_blocking(it)).filter_map(in_node).collect();
         todo.retain(|dir| running.iter().any(|id| id == dir.id()) && bad.contains(&dir.id()));
         if todo.is_empty() || attempt == TRIES {
-            return judge(making, entries, report);
+            return judge(draft, entries, report);
         }
         for dir in &todo {
-            making.forget(dir.id())?;
+            draft.remove_server(dir.id())?;
             entries.retain(|entry| entry.id != dir.id());
         }
         std::thread::sleep(Duration::from_millis(100) * attempt);
@@ -194,7 +196,7 @@ fn take(making: &mut Making<'_>, dirs: &[StateDir]) -> Result<Vec<Finding>, Erro
 }
 
 /// Refuses what raft could not start from, and notes what each node has.
-fn judge(making: &mut Making<'_>, mut entries: Vec<NodeEntry>, report: Report) -> Result<Vec<Finding>, Error> {
+fn judge(draft: &mut Draft<'_>, mut entries: Vec<NodeEntry>, report: Report) -> Result<Vec<Finding>, Error> {
     if report.findings.iter().any(is_blocking) {
         return Err(Error::NotSound { findings: report.findings });
     }
@@ -204,9 +206,9 @@ fn judge(making: &mut Making<'_>, mut entries: Vec<NodeEntry>, report: Report) -
         }
     }
     entries.sort_by(|a, b| a.id.cmp(&b.id));
-    making.manifest.nodes = entries;
-    making.manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
-    making.manifest.directories.sort_by(|a, b| a.path.cmp(&b.path));
+    draft.manifest.nodes = entries;
+    draft.manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
+    draft.manifest.directories.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(report.findings)
 }
 

@@ -225,7 +225,7 @@ impl Read for Counted<'_> {
 }
 
 fn walk(directory: &Path, inside: &str, found: &mut Vec<String>) -> Result<(), Error> {
-    for (name, entry) in super::collect::listing(directory)? {
+    for (name, entry) in super::draft::listing(directory)? {
         let path = if inside.is_empty() { name } else { format!("{inside}/{name}") };
         let looking = |source| Error::Io { doing: "looking at", path: entry.path(), source };
         let kind = entry.file_type().map_err(looking)?;

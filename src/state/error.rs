@@ -1,11 +1,11 @@
 //! Why a server's state could not be looked at.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::dir::{LOG_FILE, STABLE_FILE};
 use super::entries;
-use crate::bolt;
+use crate::bolt::{self, LiveError};
 
 /// Why a directory could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -44,4 +44,16 @@ pub enum Error {
         /// Which directory.
         path: PathBuf,
     },
+}
+
+impl Error {
+    /// Why the database `path` could not be read between two commits.
+    pub(crate) fn live(path: &Path, error: LiveError) -> Error {
+        let path = path.to_owned();
+        match error {
+            LiveError::Open(source) => Error::Io { path, source },
+            LiveError::Bolt(source) => Error::Bolt { path, source },
+            LiveError::Moving { attempts } => Error::Moving { path, attempts },
+        }
+    }
 }

@@ -9,6 +9,6 @@ pub mod snapshots;
 
 pub use dir::StateDir;
 pub use error::Error;
-pub use node::{Campaign, Depth, Node, Source, Store, heads_of_snapshots, read_committed, stable_state};
+pub use node::{Campaign, Database, Depth, Node, Store, heads_of_snapshots, read_committed, stable_state};
 pub use servers::Servers;
 pub(crate) use servers::{LOST_FOUND, has_state};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Error;
-use crate::bolt::{self, PageCounts, ReadAt, Reader, TxId};
+use crate::bolt::{self, Attempts, Limits, LiveError, LiveSource, PageCounts, ReadAt, Reader, TxId};
 use crate::durable::open_file;
 use crate::payload::{Head, PayloadChecker, StoredHead, Version};
 use crate::raft::{
@@ -21,22 +21,13 @@ use crate::raft::{
 use crate::raft::{STATE_FILE, SnapshotMeta};
 use crate::report::{Finding, Findings, Severity};
 use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, StateDir};
-use crate::state::entries::{self, Entries, NEXT_COMMIT};
+use crate::state::entries::{self, Entries};
 use crate::state::snapshots::{self, Snapshots};
 
 /// Bytes of an envelope that tell which block it is.
 const PEEK_LEN: u64 = 4096;
-/// So often a database that changes meanwhile is read again.
-const TRIES: u32 = 20;
-/// The same for one that is too long to be copied to memory.
-const TRIES_OF_LONG: u32 = 3;
-/// So often a log is read in chunks when another leader replaces what was read.
-const TRIES_OF_CHUNKS: u32 = 3;
-/// So many commits are followed without a pause. raft-boltdb makes two when it appends and cuts the log in front.
-const COMMITS_IN_A_ROW: u32 = 4;
-/// A database up to this length, in bytes, is copied to memory when it changed while it was read: copying is much
-/// faster than checking, so it fits between two commits.
-const MOST_COPIED: u64 = 32 << 20;
+/// Attempts to read a log in chunks when another leader replaces what was read.
+const ATTEMPTS_OF_CHUNKS: u32 = 3;
 /// A snapshot that was begun longer ago was never finished.
 const LONGEST_SNAPSHOT: Duration = Duration::from_mins(10);
 /// What to do about a damaged file, said once a file.
@@ -351,10 +342,8 @@ fn read_in_chunks(path: &Path, depth: Depth, each: EachLog<'_>) -> Result<(Store
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
     let unreadable = |source| Error::Io { path: path.to_owned(), source };
     let reader = Reader::open(open_file(path).map_err(unreadable)?).map_err(fail)?;
-    let (page_count, free_pages) = (reader.meta().high_water.0, reader.free_page_count());
-    let (page_size, txid, file_len) = (reader.metas().page_size, reader.meta().txid, Some(reader.file_len()));
-    let store = Store { file_len, page_size, txid, page_count, free_pages, pages: PageCounts::default() };
-    for _ in 0..TRIES_OF_CHUNKS {
+    let store = Store::of(&reader);
+    for _ in 0..ATTEMPTS_OF_CHUNKS {
         each(None);
         let mut log = LogReader::new(depth);
         let mut entries = Entries::open_file(path, Index(0))?;
@@ -380,7 +369,7 @@ fn read_in_chunks(path: &Path, depth: Depth, each: EachLog<'_>) -> Result<(Store
         }
         return Ok((store, (content, named(findings, LOG_FILE))));
     }
-    Err(Error::Moving { path: path.to_owned(), attempts: TRIES_OF_CHUNKS })
+    Err(Error::Moving { path: path.to_owned(), attempts: ATTEMPTS_OF_CHUNKS })
 }
 
 /// The heads in the snapshots of the server's directory `path`, the newest first.
@@ -435,7 +424,7 @@ fn read_stable(path: &Path, depth: Depth) -> Result<(Store, (StableState, Vec<Fi
 type Pair<'a> = &'a mut dyn FnMut(&[u8], &[u8]);
 
 /// Calls `each` for the pairs of a bucket; gives what stopped it, when that is the file's fault.
-fn each_pair(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<Option<Finding>, bolt::Error> {
+fn each_pair(reader: &Database, bucket: &[u8], each: Pair<'_>) -> Result<Option<Finding>, bolt::Error> {
     match walk(reader, bucket, each) {
         Ok(()) => Ok(None),
         Err(bolt::Error::NoBucket { name }) => Ok(Some(no_bucket(&name))),
@@ -449,7 +438,7 @@ fn each_pair(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<O
 
 /// The names of raft-boltdb's two buckets, which it makes in either file, where they stand for something else.
 /// (raft-boltdb bolt_store.go initialize)
-fn no_buckets(reader: &Reader<Source>) -> Vec<Finding> {
+fn no_buckets(reader: &Database) -> Vec<Finding> {
     let is_none = |name: &&[u8]| matches!(reader.bucket(name), Err(bolt::Error::Incompatible { .. }));
     let finding = |name: &[u8]| {
         let name = String::from_utf8_lossy(name);
@@ -467,7 +456,7 @@ fn no_bucket(name: &[u8]) -> Finding {
     Finding::new(NO_BUCKET, Severity::Error, message).hint("is this file the store of another program?")
 }
 
-fn walk(reader: &Reader<Source>, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt::Error> {
+fn walk(reader: &Database, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt::Error> {
     let bucket = reader.bucket(bucket)?.ok_or_else(|| bolt::Error::NoBucket { name: bucket.to_vec() })?;
     let mut cursor = bucket.cursor();
     while let Some(entry) = cursor.next()? {
@@ -489,34 +478,24 @@ fn read_store<T: Default>(
 ) -> Result<(Store, (T, Vec<Finding>)), Error> {
     let file_name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
-    let mut tries = TRIES;
-    for attempt in 0..TRIES {
-        if attempt >= tries {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(5) * attempt);
-        let unreadable = |source| Error::Io { path: path.to_owned(), source };
-        let file = match open_file(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
-            file => file.map_err(unreadable)?,
-        };
-        let file_len = file.metadata().map_err(unreadable)?.len();
-        tries = if file_len > MOST_COPIED { TRIES_OF_LONG } else { TRIES };
-        let Some(source) = source(file, file_len, attempt).map_err(fail)? else { continue };
-        let mut store = Store { file_len: Some(file_len), ..Store::default() };
-        let mut findings = Vec::new();
-        let reader = match Reader::open(source) {
+    let mut attempts = Attempts::new(Limits::ALL_PAGES);
+    loop {
+        let reader = match attempts.next(|| open_file(path)) {
             Ok(reader) => reader,
-            Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => {
+            Err(LiveError::Open(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+            Err(LiveError::Bolt(bolt::Error::Empty | bolt::Error::NoMeta { .. })) => {
                 // Two metas are never bad at once while bbolt writes.
+                let unreadable = |source| Error::Io { path: path.to_owned(), source };
                 let file = open_file(path).map_err(unreadable)?;
-                findings.extend(structure(&bolt::check(file).map_err(fail)?));
+                let file_len = Some(file.metadata().map_err(unreadable)?.len());
+                let findings = structure(&bolt::check(file).map_err(fail)?);
+                let store = Store { file_len, ..Store::default() };
                 return Ok((store, (T::default(), named(findings, &file_name))));
             }
-            Err(error) => return Err(fail(error)),
+            Err(error) => return Err(Error::live(path, error)),
         };
-        (store.page_size, store.txid) = (reader.metas().page_size, reader.meta().txid);
-        (store.page_count, store.free_pages) = (reader.meta().high_water.0, reader.free_page_count());
+        let mut store = Store::of(&reader);
+        let mut findings = Vec::new();
         if depth == Depth::Structure {
             findings.extend(no_buckets(&reader));
         }
@@ -543,89 +522,33 @@ fn read_store<T: Default>(
         findings.extend(more.into_iter().filter(|finding| !says_better(finding)));
         return Ok((store, (content, named(findings, &file_name))));
     }
-    Err(Error::Moving { path: path.to_owned(), attempts: tries })
 }
 
-/// What `read` gives of a database within one committed state, though a node writes to it.
+impl Store {
+    /// What the metas say of it; [`Store::pages`] is left empty.
+    fn of<R: ReadAt>(reader: &Reader<R>) -> Store {
+        Store {
+            file_len: Some(reader.file_len()),
+            page_size: reader.metas().page_size,
+            txid: reader.meta().txid,
+            page_count: reader.meta().high_water.0,
+            free_pages: reader.free_page_count(),
+            pages: PageCounts::default(),
+        }
+    }
+}
+
+/// What `read` returns of a few pages of the database `path`, within one committed state, though a node writes to it.
 ///
 /// # Errors
-/// Also when the file is no database, or `read` fails on a state that doesn't move.
-pub fn read_committed<T>(
-    path: &Path,
-    mut read: impl FnMut(&Reader<Source>) -> Result<T, bolt::Error>,
-) -> Result<T, Error> {
-    let fail = |source| Error::Bolt { path: path.to_owned(), source };
-    for attempt in 0..TRIES {
-        std::thread::sleep(Duration::from_millis(5) * attempt);
-        let unreadable = |source| Error::Io { path: path.to_owned(), source };
-        let file = open_file(path).map_err(unreadable)?;
-        let file_len = file.metadata().map_err(unreadable)?.len();
-        let Some(source) = source(file, file_len, attempt).map_err(fail)? else { continue };
-        let reader = Reader::open(source).map_err(fail)?;
-        let result = read(&reader);
-        // What was read of a file that moved may be anything.
-        if reader.is_current().map_err(fail)? {
-            return result.map_err(fail);
-        }
-    }
-    Err(Error::Moving { path: path.to_owned(), attempts: TRIES })
+/// Also when the file is not a database, or `read` fails on a state that doesn't move.
+pub fn read_committed<T>(path: &Path, mut read: impl FnMut(&Database) -> Result<T, bolt::Error>) -> Result<T, Error> {
+    let read = bolt::read_committed(Limits::FEW_PAGES, || open_file(path), |reader, _| read(reader));
+    read.map_err(|error| Error::live(path, error))
 }
 
-/// Where a database is read from.
-#[derive(Debug)]
-pub enum Source {
-    /// The file itself.
-    File(File),
-    /// One committed state, with a writer's next pages perhaps in the places that it leaves free.
-    Copy(Vec<u8>),
-}
-
-impl ReadAt for Source {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        match self {
-            Source::File(file) => ReadAt::read_at(file, buf, offset),
-            Source::Copy(bytes) => bytes.read_at(buf, offset),
-        }
-    }
-
-    fn byte_len(&self) -> io::Result<u64> {
-        match self {
-            Source::File(file) => file.byte_len(),
-            Source::Copy(bytes) => bytes.byte_len(),
-        }
-    }
-}
-
-/// The file itself at first; then, when it isn't long, a copy. None when it changed while it was copied.
-fn source(file: File, file_len: u64, attempt: u32) -> Result<Option<Source>, bolt::Error> {
-    if attempt == 0 || file_len > MOST_COPIED {
-        return Ok(Some(Source::File(file)));
-    }
-    let seen = match Reader::open(&file) {
-        Ok(reader) => reader,
-        Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    // Written to now, so that no time goes into making room between two commits.
-    let mut bytes = vec![1; usize::try_from(seen.file_len().min(MOST_COPIED)).unwrap_or_default()];
-    seen.wait_for_commit(NEXT_COMMIT)?;
-    drop(seen);
-    // One commit often follows another at once, and the pause comes behind them.
-    for _ in 0..COMMITS_IN_A_ROW {
-        let reader = match Reader::open(&file) {
-            Ok(reader) => reader,
-            Err(bolt::Error::Empty | bolt::Error::NoMeta { .. }) => continue,
-            Err(error) => return Err(error),
-        };
-        bytes.resize(usize::try_from(reader.file_len().min(MOST_COPIED)).unwrap_or_default(), 0);
-        let read = reader.read_raw(&mut bytes)?;
-        if reader.is_current()? {
-            bytes.truncate(read);
-            return Ok(Some(Source::Copy(bytes)));
-        }
-    }
-    Ok(None)
-}
+/// A database that a node may write to.
+pub type Database = Reader<LiveSource<File>>;
 
 fn named(findings: Vec<Finding>, file: &str) -> Vec<Finding> {
     findings.into_iter().map(|finding| finding.in_file(file)).collect()

@@ -9,9 +9,8 @@ mod filter;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use crate::bolt::{self, Reader};
+use crate::bolt::{self, Limits, LiveError, LiveSource, Reader, read_committed};
 use crate::durable::open_file;
 use crate::raft::codec::decode_log;
 use crate::raft::{self, Index, LOGS_BUCKET, Log, Term};
@@ -21,12 +20,6 @@ pub use filter::{Block, Filter, Indexes, Span};
 
 /// A chunk ends behind the entry that reaches this many bytes.
 const CHUNK_LEN: usize = 4 << 20;
-/// A chunk that could not be read between two commits is read again, and shorter each time.
-const TRIES: u32 = 12;
-
-/// So long a busy writer's next commit is waited for: what didn't fit between two is read right behind it.
-pub(crate) const NEXT_COMMIT: Duration = Duration::from_millis(50);
-
 /// Why entries could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -65,10 +58,12 @@ pub enum Error {
         index: Index,
     },
     /// The node commits faster than a single entry can be read.
-    #[error("{}: it changed {TRIES} times while a few entries were read", path.display())]
+    #[error("{}: it changed during each of {attempts} attempts to read a few entries", path.display())]
     Moving {
         /// Which file.
         path: PathBuf,
+        /// Attempts that were made, each for fewer entries.
+        attempts: u32,
     },
 }
 
@@ -119,7 +114,7 @@ impl Entries {
 
     /// First and last index now. A running node may go on.
     pub fn bounds(&self) -> Result<Bounds, Error> {
-        self.proven(|reader, _| {
+        self.committed(|reader, _| {
             let Some(bucket) = reader.bucket(LOGS_BUCKET)? else { return Ok(None) };
             let index = |key: &[u8]| Index::from_key(key).ok();
             let first = bucket.cursor().first()?.and_then(|entry| index(entry.key));
@@ -168,7 +163,7 @@ impl Entries {
         }
         let mut chunk = std::mem::take(&mut self.chunk);
         let (from, last) = (self.from, self.last);
-        let found = self.proven(|reader, most| chunk.fill(reader, from, last, most))?;
+        let found = self.committed(|reader, most| chunk.fill(reader, from, last, most))?;
         self.chunk = chunk;
         match found {
             Found::Replaced(index) => Err(Error::Replaced { path: self.path.clone(), index }),
@@ -180,24 +175,21 @@ impl Entries {
         }
     }
 
-    /// What `read` gives within one committed state; it is told how many bytes to read at most.
-    fn proven<T>(&self, mut read: impl FnMut(&Reader<&File>, usize) -> Result<T, bolt::Error>) -> Result<T, Error> {
-        let fail = |source| Error::Bolt { path: self.path.clone(), source };
-        for attempt in 0..TRIES {
-            let mut reader = Reader::open(&self.file).map_err(fail)?;
-            if attempt > 0 {
-                reader.wait_for_commit(NEXT_COMMIT).map_err(fail)?;
-                reader = Reader::open(&self.file).map_err(fail)?;
-            }
-            let result = read(&reader, CHUNK_LEN >> attempt);
-            // What was read of a moving file may be anything.
-            if reader.is_current().map_err(fail)? {
-                return result.map_err(fail);
-            }
-        }
-        Err(Error::Moving { path: self.path.clone() })
+    /// What `read` returns within one committed state; it gets the number of bytes to read at most.
+    fn committed<T>(&self, mut read: impl FnMut(&LogStore<'_>, usize) -> Result<T, bolt::Error>) -> Result<T, Error> {
+        let open = || Ok(&self.file);
+        let result = read_committed(Limits::SHRINKING_PART, open, |reader, earlier| read(reader, CHUNK_LEN >> earlier));
+        let path = || self.path.clone();
+        result.map_err(|error| match error {
+            LiveError::Open(source) => Error::Io { path: path(), source },
+            LiveError::Bolt(source) => Error::Bolt { path: path(), source },
+            LiveError::Moving { attempts } => Error::Moving { path: path(), attempts },
+        })
     }
 }
+
+/// A log that a node may write to.
+type LogStore<'a> = Reader<LiveSource<&'a File>>;
 
 /// What a chunk is, or why there is none.
 enum Found {
@@ -218,7 +210,7 @@ impl Chunk {
     /// Takes entries from `from`, or from behind `last`, until there are `most` bytes.
     fn fill(
         &mut self,
-        reader: &Reader<&File>,
+        reader: &LogStore<'_>,
         from: u64,
         last: Option<(Index, Term)>,
         most: usize,

@@ -1,9 +1,9 @@
-//! What [`super::check()`] can find.
+//! What a check can find.
 
 use std::fmt;
 
-use super::error::{MetaError, PageError};
-use super::layout::{MAX_DEPTH, MAX_KEY_LEN, MAX_PAGE_SIZE, MIN_PAGE_SIZE, PageId, TxId};
+use super::super::error::{MetaError, PageError};
+use super::super::layout::{MAX_DEPTH, MAX_KEY_LEN, MAX_PAGE_SIZE, MIN_PAGE_SIZE, PageId, TxId};
 
 /// One thing that is wrong with a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -295,26 +295,4 @@ fn path_text(path: &[PageId]) -> String {
 
 fn looks_like(format: &Option<&'static str>) -> String {
     format.map_or_else(String::new, |format| format!(": it looks like {format}"))
-}
-
-/// What a file that is no bolt file looks like by its first bytes.
-pub(crate) fn guess_format(head: &[u8]) -> Option<&'static str> {
-    const MAGICS: [(usize, &[u8], &str); 9] = [
-        (0, b"SQLite format 3\0", "an SQLite database"),
-        (0, &[0x1f, 0x8b], "a gzip file"),
-        (0, &[0x28, 0xb5, 0x2f, 0xfd], "a zstd file"),
-        (0, b"PK\x03\x04", "a zip archive"),
-        (257, b"ustar", "a tar archive"),
-        (0, b"\x7fELF", "an ELF binary"),
-        (16, &[0xef, 0xcd, 0xab, 0x00], "an LMDB or jammdb file"),
-        (32, &[0xef, 0xcd, 0xab, 0x00], "a jammdb file"),
-        (0, b"{", "JSON text"),
-    ];
-    if !head.is_empty() && head.iter().all(|byte| *byte == 0) {
-        return Some("nothing but zeros");
-    }
-    MAGICS
-        .iter()
-        .find(|(at, magic, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic)))
-        .map(|found| found.2)
 }

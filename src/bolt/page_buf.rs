@@ -1,69 +1,18 @@
-//! One page with its overflow, read from a source and checked against the file's bounds.
+//! One leaf or branch page with its overflow, read from a source and checked against the file's bounds.
 
 use std::io;
 
-use super::element::{Branch, Leaf, check_extents, table_len};
+use super::element::{Branch, Element, Leaf, check_elements, table_len};
 use super::error::{Error, PageError};
-use super::layout::{PAGE_HEADER_LEN, PageId, to_usize};
+use super::geometry::Geometry;
+use super::layout::{PageId, to_usize};
 use super::page::{PageHeader, PageKind};
-use super::source::ReadAt;
-
-/// What bounds every page of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Geometry {
-    pub(crate) page_size: usize,
-    pub(crate) high_water: PageId,
-    pub(crate) file_len: u64,
-}
-
-impl Geometry {
-    pub(crate) fn offset(&self, page: PageId) -> u64 {
-        page.0.saturating_mul(self.page_size as u64)
-    }
-
-    pub(crate) fn error(&self, page: PageId, error: PageError) -> Error {
-        Error::Page { page, offset: self.offset(page), error }
-    }
-
-    /// Whole pages in the file that were ever used.
-    pub(crate) fn page_count(&self) -> u64 {
-        self.high_water.0.min(self.file_len / self.page_size as u64)
-    }
-
-    /// Checks that `page` may hold data and is in the file, at least its first page.
-    pub(crate) fn check_start(&self, page: PageId) -> Result<(), PageError> {
-        if page.0 < 2 || page >= self.high_water {
-            return Err(PageError::OutOfBounds { high_water: self.high_water });
-        }
-        self.check_end(page, 1)
-    }
-
-    fn check_end(&self, page: PageId, pages: u64) -> Result<(), PageError> {
-        let end = self.offset(page).saturating_add(pages.saturating_mul(self.page_size as u64));
-        if end > self.file_len {
-            return Err(PageError::Truncated { end, file_len: self.file_len });
-        }
-        Ok(())
-    }
-
-    /// Checks a header against the page it was read from; gives the length of the run in bytes.
-    pub(crate) fn check_header(&self, page: PageId, header: &PageHeader) -> Result<u64, PageError> {
-        if header.id != page {
-            return Err(PageError::SelfId { found: header.id });
-        }
-        let pages = u64::from(header.overflow) + 1;
-        if page.0 + pages > self.high_water.0 {
-            return Err(PageError::Overflow { overflow: header.overflow, high_water: self.high_water });
-        }
-        self.check_end(page, pages)?;
-        Ok(pages * self.page_size as u64)
-    }
-}
+use super::storage::ReadAt;
 
 /// How much of a page to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// Everything that elements point to.
+pub(crate) enum Load {
+    /// Everything that the elements point to.
     Whole,
     /// Its first page, and the element table: enough for headers, and for values that need not be looked at.
     Table,
@@ -71,7 +20,7 @@ pub(crate) enum Extent {
 
 /// A leaf or branch page. The buffer is kept from page to page.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct PageBuf {
     pub(crate) id: PageId,
     pub(crate) header: PageHeader,
     pub(crate) kind: PageKind,
@@ -81,20 +30,20 @@ pub(crate) struct Run {
     loaded: usize,
 }
 
-impl Default for Run {
-    fn default() -> Run {
+impl Default for PageBuf {
+    fn default() -> PageBuf {
         let header = PageHeader { id: PageId(0), flags: PageKind::Leaf.flags(), count: 0, overflow: 0 };
-        Run { id: PageId(0), header, kind: PageKind::Leaf, run_len: 0, bytes: Vec::new(), loaded: 0 }
+        PageBuf { id: PageId(0), header, kind: PageKind::Leaf, run_len: 0, bytes: Vec::new(), loaded: 0 }
     }
 }
 
-impl Run {
-    /// Takes an inline page, which has no id of its own.
-    pub(crate) fn inline(bytes: &[u8]) -> Result<Run, PageError> {
+impl PageBuf {
+    /// Copies an inline page, which has no id of its own.
+    pub(crate) fn inline(bytes: &[u8]) -> Result<PageBuf, PageError> {
         Leaf::decode(bytes)?;
         let header = PageHeader::decode(bytes).expect("a decoded leaf has a header");
         let (loaded, run_len) = (bytes.len(), bytes.len() as u64);
-        Ok(Run { id: PageId(0), header, kind: PageKind::Leaf, run_len, bytes: bytes.to_vec(), loaded })
+        Ok(PageBuf { id: PageId(0), header, kind: PageKind::Leaf, run_len, bytes: bytes.to_vec(), loaded })
     }
 
     /// Reads leaf or branch `page`: nothing is allocated by a declared size before it is compared with the file.
@@ -103,14 +52,14 @@ impl Run {
         source: &R,
         geometry: &Geometry,
         page: PageId,
-        extent: Extent,
+        load: Load,
     ) -> Result<(), Error> {
         self.load_head(source, geometry, page)?;
-        self.load_body(source, geometry, extent)
+        self.load_body(source, geometry, load)
     }
 
-    /// Reads the first page of a run and judges its header. Who follows pointers asks here how long the run is, before
-    /// its bytes are read: hostile runs can lie over each other, and a branch can name one of them 65535 times.
+    /// Reads the first page of a run and checks its header. Code that follows pointers learns here how long the run is,
+    /// before its bytes are read: hostile runs can overlap, and a branch can name one of them 65535 times.
     pub(crate) fn load_head<R: ReadAt + ?Sized>(
         &mut self,
         source: &R,
@@ -137,20 +86,20 @@ impl Run {
         Ok(())
     }
 
-    /// Reads on after [`Run::load_head`], and judges the elements.
+    /// Reads on after [`PageBuf::load_head`], and checks the elements.
     pub(crate) fn load_body<R: ReadAt + ?Sized>(
         &mut self,
         source: &R,
         geometry: &Geometry,
-        extent: Extent,
+        load: Load,
     ) -> Result<(), Error> {
         self.extend(source, geometry, self.id, table_len(self.header.count))?;
-        let end = check_extents(&self.bytes[..self.loaded], &self.header, self.kind, self.run_len)
+        let end = check_elements(&self.bytes[..self.loaded], &self.header, self.kind, self.run_len)
             .map_err(|error| geometry.error(self.id, error))?;
-        match extent {
-            // Not to the end of the run, which in a sparse file can be terabytes away.
-            Extent::Whole => self.extend(source, geometry, self.id, to_usize(end)),
-            Extent::Table => Ok(()),
+        match load {
+            // Not to the end of the run: in a sparse file that can be terabytes away.
+            Load::Whole => self.extend(source, geometry, self.id, to_usize(end)),
+            Load::Table => Ok(()),
         }
     }
 
@@ -182,6 +131,16 @@ impl Run {
         Ok(())
     }
 
+    /// Pages of the run, its first included.
+    pub(crate) fn page_ids(&self) -> impl Iterator<Item = PageId> + use<> {
+        (self.id.0..self.id.0 + self.header.span()).map(PageId)
+    }
+
+    /// Element `index`, which must be below the count.
+    pub(crate) fn element(&self, index: usize) -> Element {
+        Element::decode(self.bytes(), self.kind, index)
+    }
+
     pub(crate) fn count(&self) -> usize {
         usize::from(self.header.count)
     }
@@ -189,6 +148,17 @@ impl Run {
     /// What was read, from the page header on.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.loaded]
+    }
+
+    /// The key of an element.
+    pub(crate) fn key<'a, R: ReadAt + ?Sized>(
+        &'a self,
+        source: &R,
+        geometry: &Geometry,
+        element: &Element,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], Error> {
+        self.range(source, geometry, (element.key_start, element.value_start), scratch)
     }
 
     /// Bytes `start..end` of the run: from the buffer when they were read, else from the source into `scratch`.
@@ -220,7 +190,4 @@ impl Run {
     pub(crate) fn branch(&self) -> Branch<'_> {
         Branch::trusted(self.bytes(), self.header.count)
     }
-
-    /// Whether the page could be a header at all. Used where only 16 bytes are wanted.
-    pub(crate) const HEADER_LEN: usize = PAGE_HEADER_LEN;
 }
