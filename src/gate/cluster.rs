@@ -71,10 +71,9 @@ impl Cluster {
         self.fleet.node(id)?.start_again().await
     }
 
-    /// Takes a node away; its files are copied to `directory`.
+    /// Stops a node and takes it away; its files are copied to `directory`.
     pub async fn take_away(&mut self, id: &str, directory: &Path) -> Result<(), Error> {
-        self.fleet.copy_out(id, directory).await?;
-        self.fleet.remove(id).await
+        self.fleet.take_away(id, directory).await
     }
 
     /// Exit code of a node that has ended.

@@ -108,6 +108,11 @@ impl Conductors {
         self.fleet.start(&image.image, node).await
     }
 
+    /// Stops a node and takes it away; its files are copied to `directory`, and its stub goes on.
+    pub(super) async fn take_away(&mut self, id: &str, directory: &Path) -> Result<(), Error> {
+        self.fleet.take_away(id, directory).await
+    }
+
     /// Asks all op-conductors to end; their state stays in their containers, and the stubs go on.
     pub async fn stop_all(&self) -> Result<(), Error> {
         self.fleet.stop_all().await

@@ -42,6 +42,12 @@ impl ConductorImage {
         Ok(ConductorImage { image, version, flags })
     }
 
+    /// Those of these arguments, as `--name=value`, whose flag it knows.
+    pub(super) fn known<'a>(&self, arguments: &[&'a str]) -> Vec<&'a str> {
+        let is_known = |argument: &&str| flags_in(argument).any(|flag| self.flags.contains(&flag));
+        arguments.iter().copied().filter(is_known).collect()
+    }
+
     /// Arguments of node `id` whose others reach it at `host` and `port`, those that this image knows.
     pub(super) fn arguments(&self, id: &str, (host, port): (&str, u16), stub: &str, more: &[&str]) -> Vec<String> {
         // Without --consensus.advertised, it listens on all addresses and advertises --consensus.addr.

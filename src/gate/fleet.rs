@@ -82,8 +82,10 @@ impl Fleet {
         self.nodes.get(id).ok_or_else(|| no_node(id))
     }
 
-    /// Takes a node away; what it printed is kept.
-    pub(super) async fn remove(&mut self, id: &str) -> Result<(), Error> {
+    /// Stops a node and takes it away; its files are copied to `directory`, and what it printed is kept.
+    pub(super) async fn take_away(&mut self, id: &str, directory: &Path) -> Result<(), Error> {
+        self.node(id)?.stop(PATIENCE).await?;
+        self.copy_out(id, directory).await?;
         let printed = self.lines(id).await?;
         self.past.insert(id.to_owned(), printed);
         self.nodes.remove(id).ok_or_else(|| no_node(id))?.remove().await

@@ -34,12 +34,12 @@ pub use flags::ConductorImage;
 pub use fleet::Campaign;
 pub use http::CallError;
 pub use image::{Image, NoImage};
-pub use report::{Check, Status, TargetReport};
-pub use run::{Options, run};
+pub use report::{BootedImage, Check, Status, TargetReport};
+pub use run::{Options, not_done, run};
 pub use site::{Site, docker_answers};
 pub use staged::{Moved, StageError, Staged};
 pub use stub::{Call, ChainHead};
-pub use target::{ParseTargetError, RAFT_VERSIONS, Target};
+pub use target::{Job, ParseTargetError, ParseUpgradeError, RAFT_VERSIONS, Target, Upgrade};
 
 /// Label of every container and network that is made here; its value is the site's name.
 pub const LABEL: &str = "op-conductor-init.cluster";

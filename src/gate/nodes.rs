@@ -1,6 +1,7 @@
 //! The nodes of either kind: raft alone, or op-conductors with their stubs.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -83,27 +84,56 @@ impl Nodes {
         flags: &[&str],
         progress: Progress<'_>,
     ) -> Result<Nodes, Error> {
-        let conductor = match program {
-            Program::Raft(image) => {
-                let mut cluster = Cluster::new(site);
-                for id in &staged.nodes {
-                    cluster.start_at(image, id, address(staged, id)?, &staged.directory(id), &[]).await?;
-                }
-                return Ok(Nodes::Raft(cluster));
-            }
-            Program::Conductor(conductor) => conductor,
+        let mut nodes = match program {
+            Program::Raft(_) => Nodes::Raft(Cluster::new(site)),
+            Program::Conductor(_) => Nodes::Conductor(with_stubs(staged, site, progress).await?),
         };
-        let stub = Image::stub(progress).await?;
-        let mut conductors = Conductors::new(site);
-        // Without a head there is nothing to sequence on, but op-conductor needs somebody to talk to.
-        let head = staged.head.as_ref().map_or(SAMPLE_HEAD, |(_, bytes)| bytes);
         for id in &staged.nodes {
-            conductors.start_stub(&stub, id, head, ChainHead::Seeded).await?;
+            nodes.start(program, id, address(staged, id)?, &staged.directory(id), flags).await?;
         }
-        for id in &staged.nodes {
-            conductors.start_at(conductor, id, address(staged, id)?, &staged.directory(id), flags).await?;
+        Ok(nodes)
+    }
+
+    /// Starts node `id` on a copy of the state in `directory`. Flags are op-conductor's; those that it doesn't know are
+    /// left out.
+    pub(super) async fn start(
+        &mut self,
+        program: &Program,
+        id: &str,
+        address: (&str, u16),
+        directory: &Path,
+        flags: &[&str],
+    ) -> Result<(), Error> {
+        match (self, program) {
+            (Nodes::Raft(cluster), program) => cluster.start_at(program.image(), id, address, directory, &[]).await,
+            (Nodes::Conductor(conductors), Program::Conductor(image)) => {
+                conductors.start_at(image, id, address, directory, &image.known(flags)).await
+            }
+            // A job's targets are of one kind.
+            (Nodes::Conductor(_), Program::Raft(_)) => Err(Error::NotStarted { node: id.to_owned() }),
         }
-        Ok(Nodes::Conductor(conductors))
+    }
+
+    /// Stops a node and takes it away; its files are copied to `directory`.
+    pub(super) async fn take_away(&mut self, id: &str, directory: &Path) -> Result<(), Error> {
+        match self {
+            Nodes::Raft(cluster) => cluster.take_away(id, directory).await,
+            Nodes::Conductor(conductors) => conductors.take_away(id, directory).await,
+        }
+    }
+
+    /// The node that became leader last, if any did.
+    pub(super) async fn leader(&self) -> Result<Option<String>, Error> {
+        let campaigns = self.fleet().campaigns().await?;
+        Ok(campaigns.into_iter().rfind(|campaign| campaign.leads).map(|campaign| campaign.node))
+    }
+
+    /// Lets node `id`, which leads, give leadership to another one.
+    pub(super) async fn transfer_leadership(&self, id: &str) -> Result<(), Error> {
+        match self {
+            Nodes::Raft(cluster) => cluster.call(id, "POST", "/transfer", "").await.map(drop),
+            Nodes::Conductor(conductors) => conductors.call(id, "conductor_transferLeader", &json!([])).await.map(drop),
+        }
     }
 
     pub(super) fn fleet(&self) -> &Fleet {
@@ -168,6 +198,18 @@ impl Nodes {
             }
         }
     }
+}
+
+/// A stub for each server of the state, and no op-conductor yet.
+async fn with_stubs(staged: &Staged, site: Site, progress: Progress<'_>) -> Result<Conductors, Error> {
+    let stub = Image::stub(progress).await?;
+    let mut conductors = Conductors::new(site);
+    // Without a head there is nothing to sequence on, but op-conductor needs somebody to talk to.
+    let head = staged.head.as_ref().map_or(SAMPLE_HEAD, |(_, bytes)| bytes);
+    for id in &staged.nodes {
+        conductors.start_stub(&stub, id, head, ChainHead::Seeded).await?;
+    }
+    Ok(conductors)
 }
 
 pub(super) fn address<'a>(staged: &'a Staged, id: &str) -> Result<(&'a str, u16), Error> {

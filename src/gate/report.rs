@@ -6,7 +6,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
-use super::target::Target;
+use super::nodes::Program;
 
 /// How a check, or a target, came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -48,21 +48,34 @@ pub struct Check {
     pub seconds: f64,
 }
 
+/// An image that was booted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct BootedImage {
+    /// Its name on the daemon.
+    pub name: String,
+    /// What it says that it is, such as `v0.9.4`; raft alone says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+impl BootedImage {
+    pub(super) fn of(program: &Program) -> BootedImage {
+        BootedImage { name: program.image().name.clone(), version: program.version() }
+    }
+}
+
 /// What was seen of one target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TargetReport {
     /// The target, by its usual name.
     pub target: String,
-    /// The image that was booted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// What the image says that it is, such as `v0.9.4`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    /// The images that were booted: one, or two of an upgrade.
+    pub images: Vec<BootedImage>,
     /// What differs from the release that was asked for, in what was built.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub built_with: Option<&'static str>,
+    pub built_with: Option<String>,
     /// How it came out.
     pub outcome: Status,
     /// Why it is inconclusive.
@@ -85,8 +98,7 @@ impl TargetReport {
     pub(super) fn new(target: String) -> TargetReport {
         TargetReport {
             target,
-            image: None,
-            version: None,
+            images: Vec::new(),
             built_with: None,
             outcome: Status::Unknown,
             reason: None,
@@ -95,11 +107,6 @@ impl TargetReport {
             logs: None,
             kept: None,
         }
-    }
-
-    /// A report of a target that could not be booted at all, such as without Docker: its first check is an error.
-    pub fn unknown(target: &Target, reason: &dyn std::error::Error) -> TargetReport {
-        super::run::not_run(target, reason)
     }
 
     /// The same as a suite of JUnit's. Names of cases are those of the checks, the same in each run; what could not be

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::checks::{CheckName, Seen, Trial, chain};
+use super::checks::{CheckName, SNAPSHOT_FLAGS, Seen, Trial, chain};
 use super::nodes::{Nodes, Program};
-use super::report::{Check, Status, TargetReport};
+use super::report::{BootedImage, Check, Status, TargetReport};
 use super::site::Site;
 use super::staged::Staged;
-use super::target::Target;
+use super::target::{Job, Target};
 use super::{Error, Progress};
 use crate::payload::Tried;
 
@@ -29,18 +29,18 @@ impl Default for Options {
     }
 }
 
-/// Boots `target` on a copy of the state and reports. Containers and network are removed, unless they are to be kept.
-pub async fn run(staged: &Staged, target: &Target, options: Options, progress: Progress<'_>) -> TargetReport {
-    let mut record = Record::new(target, progress);
-    if let Err(error) = record.fill(staged, target, options).await {
+/// Does a job on a copy of the state and reports. Containers and network are removed, unless they are to be kept.
+pub async fn run(staged: &Staged, job: &Job, options: Options, progress: Progress<'_>) -> TargetReport {
+    let mut record = Record::new(job, staged.nodes.len(), progress);
+    if let Err(error) = record.fill(staged, job, options).await {
         record.report.reason = Some(chain(&error));
     }
     record.finish()
 }
 
-/// The report of a target that was not run, for this reason.
-pub(super) fn not_run(target: &Target, reason: &dyn std::error::Error) -> TargetReport {
-    let mut record = Record::new(target, &|_| ());
+/// The report of a job on this number of servers that was not done, for this reason: its first check is an error.
+pub fn not_done(job: &Job, servers: usize, reason: &dyn std::error::Error) -> TargetReport {
+    let mut record = Record::new(job, servers, &|_| ());
     record.report.reason = Some(chain(reason));
     record.finish()
 }
@@ -56,24 +56,26 @@ struct Record<'a> {
 }
 
 impl Record<'_> {
-    fn new<'a>(target: &Target, progress: Progress<'a>) -> Record<'a> {
-        let report = TargetReport::new(target.to_string());
+    fn new<'a>(job: &Job, servers: usize, progress: Progress<'a>) -> Record<'a> {
+        let mut report = TargetReport::new(job.to_string());
+        report.built_with = job.targets().into_iter().find_map(built_with);
         let now = Instant::now();
-        Record { report, planned: CheckName::of(target), progress, started: now, since: now }
+        Record { report, planned: CheckName::of(job, servers), progress, started: now, since: now }
     }
 
-    async fn fill(&mut self, staged: &Staged, target: &Target, options: Options) -> Result<(), Error> {
-        if let Some(Tried::Built { with, .. }) = target.release().map(|release| release.tried) {
-            self.report.built_with = with;
-        }
+    async fn fill(&mut self, staged: &Staged, job: &Job, options: Options) -> Result<(), Error> {
         let site = Site::create().await?;
-        let program = Program::of(target, &site, self.progress).await?;
-        self.report.image = Some(program.image().name.clone());
-        self.report.version = program.version();
-        (self.progress)(&format!("{target}: starting {} servers", staged.nodes.len()));
-        let nodes = Nodes::boot(staged, &program, site, &[], self.progress).await?;
+        let mut programs = Vec::new();
+        for target in job.targets() {
+            programs.push(Program::of(target, &site, self.progress).await?);
+        }
+        self.report.images = programs.iter().map(BootedImage::of).collect();
+        (self.progress)(&format!("{job}: starting {} servers", staged.nodes.len()));
+        let flags: &[&str] = if let Job::Upgrade(_) = job { &SNAPSHOT_FLAGS } else { &[] };
+        let Some(first) = programs.first() else { return Ok(()) };
+        let nodes = Nodes::boot(staged, first, site, flags, self.progress).await?;
         self.since = Instant::now();
-        let mut trial = Trial { staged, target, options, nodes, leader: None, tip: None };
+        let mut trial = Trial::new(staged, job, options, &programs, nodes);
         let done = self.do_checks(&mut trial).await;
         self.end(trial.nodes, options.keep, done).await
     }
@@ -112,7 +114,7 @@ impl Record<'_> {
         (self.progress)(&format!("{}: {}: {}: {detail}", self.report.target, name.word(), outcome.word()));
         let seconds = tenths(self.since.elapsed());
         self.since = Instant::now();
-        self.report.checks.push(Check { name: name.word().into(), outcome, detail, seconds });
+        self.report.checks.push(Check { name: name.word(), outcome, detail, seconds });
     }
 
     fn has_failed(&self) -> bool {
@@ -140,8 +142,16 @@ impl Record<'_> {
                 Some(reason) => (Status::Unknown, reason),
                 None => (Status::Skipped, "not done: a check before it did not pass".to_owned()),
             };
-            self.report.checks.push(Check { name: name.word().into(), outcome, detail, seconds: 0.0 });
+            self.report.checks.push(Check { name: name.word(), outcome, detail, seconds: 0.0 });
         }
+    }
+}
+
+/// What differs from the release, in what is built of it.
+fn built_with(target: &Target) -> Option<String> {
+    match target.release()?.tried {
+        Tried::Built { with, .. } => with.map(|with| format!("{target} is built with {with}")),
+        Tried::Like { .. } => None,
     }
 }
 

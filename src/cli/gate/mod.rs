@@ -13,7 +13,7 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use futures_util::{StreamExt, stream};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecText};
-use op_conductor_init::gate::{self, Options, SAMPLE_HEAD, StageError, Staged, Status, Target, TargetReport};
+use op_conductor_init::gate::{self, Job, Options, SAMPLE_HEAD, StageError, Staged, Status, Target, TargetReport};
 use op_conductor_init::generate::{self, WriteOptions};
 use op_conductor_init::payload::Release;
 use op_conductor_init::plan::Plan;
@@ -330,8 +330,8 @@ impl Gate {
         }
         let mut options = Options::default();
         (options.timeout, options.keep) = (self.timeout, self.keep);
-        let run = |target: Target| async move { gate::run(staged, &target, options, &|line| talk(line)).await };
-        Ok(stream::iter(targets).map(run).buffered(self.parallel.get()).collect().await)
+        let run = |job: Job| async move { gate::run(staged, &job, options, &|line| talk(line)).await };
+        Ok(stream::iter(targets.into_iter().map(Job::Boot)).map(run).buffered(self.parallel.get()).collect().await)
     }
 
     fn json(&self, staged: &Staged, reports: &[TargetReport]) -> String {

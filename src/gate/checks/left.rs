@@ -1,11 +1,11 @@
-//! `state-left`.
+//! `state-left`, and the same look at running servers after each step of an upgrade.
 
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::{SETTLE, Seen, Trial};
 use crate::gate::Error;
-use crate::payload::Head;
+use crate::payload::{Head, Release};
 use crate::report::Severity;
 use crate::verify::{self, Report};
 
@@ -14,16 +14,25 @@ impl Trial<'_> {
     pub(super) async fn state_left(&self) -> Result<Seen, Error> {
         sleep(SETTLE).await;
         self.nodes.fleet().stop_all().await?;
+        self.look_at_state().await
+    }
+
+    /// Copies the state of all servers, stopped or running, and looks whether `verify` finds no error in it for any
+    /// target, and whether the last block is the highest in all logs.
+    pub(super) async fn look_at_state(&self) -> Result<Seen, Error> {
         let directory = self.copy_out().await?;
-        let report = match verify::verify(directory.path(), self.target.release(), &()) {
-            Ok(report) => report,
-            Err(error) => return Ok(Seen::Bad(super::chain(&error))),
-        };
-        Ok(self.judge_left(&report))
+        let mut seen = Seen::Bad("there is no target".to_owned());
+        for target in self.job.targets() {
+            seen = self.judge(&directory, target.release());
+            if let Seen::Bad(_) = seen {
+                break;
+            }
+        }
+        Ok(seen)
     }
 
     /// The directories of all servers, in a temporary directory.
-    async fn copy_out(&self) -> Result<TempDir, Error> {
+    pub(super) async fn copy_out(&self) -> Result<TempDir, Error> {
         let fail = |source| Error::Io { path: std::env::temp_dir(), source };
         let directory = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir().map_err(fail)?;
         for id in &self.staged.nodes {
@@ -34,7 +43,14 @@ impl Trial<'_> {
         Ok(directory)
     }
 
-    fn judge_left(&self, report: &Report) -> Seen {
+    fn judge(&self, directory: &TempDir, release: Option<Release>) -> Seen {
+        match verify::verify(directory.path(), release, &()) {
+            Ok(report) => self.judge_report(&report),
+            Err(error) => Seen::Bad(super::chain(&error)),
+        }
+    }
+
+    fn judge_report(&self, report: &Report) -> Seen {
         if let Some(bad) = report.findings.iter().find(|finding| finding.severity == Severity::Error) {
             return Seen::Bad(format!("verify: {} {}: {}", bad.id, bad.place, bad.message));
         }

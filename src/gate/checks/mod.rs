@@ -6,22 +6,27 @@ mod left;
 mod members;
 mod restart;
 mod sequencing;
+mod snapshot;
+mod upgrade;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::fleet::Campaign;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, Program};
 use super::run::Options;
 use super::staged::Staged;
-use super::target::Target;
+use super::target::Job;
 use super::{Error, POLL};
+pub(super) use snapshot::SNAPSHOT_FLAGS;
+use upgrade::Direction;
 
 /// What others may still do after all looks right: a second sequencer would come with the next health check.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// One of the checks, in their order; each builds on those before it.
+/// One of the checks. They are done in an order in which each builds on those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckName {
     /// Every server runs.
@@ -36,38 +41,56 @@ pub enum CheckName {
     NextBlock,
     /// All are stopped and started again; one leads and sequences.
     Restart,
+    /// All take a snapshot.
+    Snapshot,
+    /// This server, counted from 1, is replaced by one of the new target; the leader is the last.
+    Upgrade(usize),
+    /// All take a snapshot, now that all are of the new target.
+    NewSnapshot,
+    /// This server, counted from 1, is replaced by one of the old target; the leader is the last.
+    Rollback(usize),
     /// `verify` finds no error in what they leave; the last block is in every log.
     StateLeft,
 }
 
 impl CheckName {
-    const ALL: [CheckName; 7] = [
-        CheckName::Boot,
-        CheckName::FirstLeader,
-        CheckName::Members,
-        CheckName::Sequencing,
-        CheckName::NextBlock,
-        CheckName::Restart,
-        CheckName::StateLeft,
-    ];
-
-    /// The checks of a target. Raft alone sequences nothing.
-    pub(super) fn of(target: &Target) -> Vec<CheckName> {
-        let applies = |name: &CheckName| *name != CheckName::Sequencing || target.has_conductor();
-        CheckName::ALL.into_iter().filter(applies).collect()
+    /// The checks of a job on this number of servers.
+    pub(super) fn of(job: &Job, servers: usize) -> Vec<CheckName> {
+        use CheckName::{Boot, FirstLeader, Members, NewSnapshot, NextBlock, Restart, Sequencing, Snapshot, StateLeft};
+        let mut names = vec![Boot, FirstLeader, Members];
+        // Raft alone sequences nothing.
+        names.extend(job.from().has_conductor().then_some(Sequencing));
+        names.push(NextBlock);
+        match job {
+            Job::Boot(_) => names.push(Restart),
+            Job::Upgrade(upgrade) => {
+                names.push(Snapshot);
+                names.extend((1..=servers).map(CheckName::Upgrade));
+                if upgrade.rollback {
+                    names.push(NewSnapshot);
+                    names.extend((1..=servers).map(CheckName::Rollback));
+                }
+            }
+        }
+        names.push(StateLeft);
+        names
     }
 
     /// Its name in answers: stable.
-    pub const fn word(self) -> &'static str {
-        match self {
+    pub fn word(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             CheckName::Boot => "boot",
             CheckName::FirstLeader => "first-leader",
             CheckName::Members => "members",
             CheckName::Sequencing => "sequencing",
             CheckName::NextBlock => "next-block",
             CheckName::Restart => "restart",
+            CheckName::Snapshot => "snapshot",
+            CheckName::Upgrade(number) => return format!("upgrade-{number}").into(),
+            CheckName::NewSnapshot => "new-snapshot",
+            CheckName::Rollback(number) => return format!("rollback-{number}").into(),
             CheckName::StateLeft => "state-left",
-        }
+        })
     }
 }
 
@@ -83,16 +106,30 @@ pub(super) enum Seen {
 /// One target on one state, and what the checks have seen so far.
 pub(super) struct Trial<'a> {
     pub staged: &'a Staged,
-    pub target: &'a Target,
+    pub job: &'a Job,
+    /// What the nodes are started from: that of the first target, and that of the one that takes its place.
+    pub programs: &'a [Program],
     pub options: Options,
     pub nodes: Nodes,
     /// The first leader, from `first-leader` on.
     pub leader: Option<Campaign>,
     /// The envelope of the last block that was committed, from `next-block` on.
     pub tip: Option<Vec<u8>>,
+    /// Servers that are still to be replaced, the next one first; filled when a round begins.
+    pub to_replace: Vec<String>,
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    pub(super) fn new(
+        staged: &'a Staged,
+        job: &'a Job,
+        options: Options,
+        programs: &'a [Program],
+        nodes: Nodes,
+    ) -> Trial<'a> {
+        Trial { staged, job, options, programs, nodes, leader: None, tip: None, to_replace: Vec::new() }
+    }
+
     /// Does one check. Those before it must have passed.
     pub(super) async fn check(&mut self, name: CheckName) -> Result<Seen, Error> {
         match name {
@@ -102,6 +139,9 @@ impl Trial<'_> {
             CheckName::Sequencing => self.sequencing().await,
             CheckName::NextBlock => self.next_block().await,
             CheckName::Restart => self.restart().await,
+            CheckName::Snapshot | CheckName::NewSnapshot => self.snapshot().await,
+            CheckName::Upgrade(_) => self.replace_next(Direction::Forward).await,
+            CheckName::Rollback(_) => self.replace_next(Direction::Back).await,
             CheckName::StateLeft => self.state_left().await,
         }
     }

@@ -32,7 +32,7 @@ impl Trial<'_> {
     /// Nobody sequences, and why.
     async fn no_sequencer(&self, head: &Head, leader: &str) -> Result<Seen, Error> {
         let last = self.nodes.fleet().last_words(leader).await?;
-        let release = self.target.release().filter(|release| !release.can_read(head.version));
+        let release = self.job.from().release().filter(|release| !release.can_read(head.version));
         let why = release.map_or_else(String::new, |it| format!(": {} can't read a {} payload", it.name, head.version));
         let seconds = self.seconds();
         Ok(Seen::Bad(format!("no sequencer was started within {seconds} s{why}; {leader} said last: {last}")))
