@@ -1,5 +1,6 @@
 //! The raft state of servers as it is on disk: what a path means, one server's directory, its entries and snapshots.
 
+mod damage;
 pub mod dir;
 pub mod entries;
 mod error;
@@ -7,6 +8,7 @@ mod node;
 mod servers;
 pub mod snapshots;
 
+pub use damage::describe_damage;
 pub use dir::StateDir;
 pub use error::Error;
 pub use node::{Campaign, Database, Depth, Node, Store, heads_of_snapshots, read_committed, stable_state};
