@@ -14,6 +14,7 @@ use super::http::{self, CallError};
 use super::image::Image;
 use super::site::Site;
 use super::stub::{Call, ChainHead, Stub};
+use super::timeline::{Happened, Moment};
 use super::{Error, POLL};
 
 /// The least that op-conductor accepts as a rollup configuration.
@@ -161,6 +162,23 @@ impl Conductors {
             }
         }
         Ok(found)
+    }
+
+    /// What happened to the nodes and their sequencers, in the order of time.
+    pub(super) async fn timeline(&self) -> Result<Vec<Moment>, Error> {
+        let mut moments = self.fleet.timeline().await?;
+        for id in self.stubs.keys() {
+            for call in self.calls(id).await? {
+                let what = match &call {
+                    call if call.starts() => Happened::Sequencing,
+                    call if call.stops() => Happened::SequencingStopped,
+                    _ => continue,
+                };
+                moments.push(Moment { time: call.time, server: id.clone(), what });
+            }
+        }
+        moments.sort();
+        Ok(moments)
     }
 
     /// The node that leads, when its sequencer is the only one that is active.

@@ -44,6 +44,7 @@ pub(super) struct Launch<'a> {
 pub(super) struct Container {
     docker: Docker,
     name: String,
+    image: String,
     port: u16,
 }
 
@@ -56,12 +57,18 @@ impl Container {
         let name = format!("{}-{name}", site.name());
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         site.docker().create_container(Some(options), body(site, &launch)).await?;
-        let container = Container { docker: site.docker().clone(), name, port: launch.port };
+        let image = launch.image.name.clone();
+        let container = Container { docker: site.docker().clone(), name, image, port: launch.port };
         if let Some(files) = launch.files {
             container.upload(files).await?;
         }
         container.start_again().await?;
         Ok(container)
+    }
+
+    /// Name of its image.
+    pub(super) fn image(&self) -> &str {
+        &self.image
     }
 
     async fn upload(&self, archive: Archive) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::try_join_all;
 use serde_json::Value;
@@ -10,7 +11,8 @@ use super::archive::Packer;
 use super::container::{Container, Launch, Line};
 use super::image::Image;
 use super::site::Site;
-use super::{Error, http};
+use super::timeline::{Happened, Moment};
+use super::{Error, http, timeline};
 
 /// Where a node's storage dir is in its container.
 pub(super) const DATA: &str = "/data";
@@ -34,6 +36,8 @@ pub(super) struct Fleet {
     nodes: BTreeMap<String, Container>,
     /// What containers printed that were removed, by id of the node.
     past: BTreeMap<String, [Vec<Line>; 2]>,
+    /// What we did, and when.
+    moments: Mutex<Vec<Moment>>,
     /// Removes the nodes, when it is dropped or ends.
     site: Site,
 }
@@ -57,7 +61,7 @@ pub(super) struct NodeLaunch<'a> {
 
 impl Fleet {
     pub(super) fn new(site: Site) -> Fleet {
-        Fleet { nodes: BTreeMap::new(), past: BTreeMap::new(), site }
+        Fleet { nodes: BTreeMap::new(), past: BTreeMap::new(), moments: Mutex::default(), site }
     }
 
     pub(super) fn site(&self) -> &Site {
@@ -75,7 +79,29 @@ impl Fleet {
         let launch = Launch { image, command: node.command, host: node.host, port: node.port, files };
         let container = Container::start(&self.site, &self.site.next_name("node"), launch).await?;
         self.nodes.insert(node.id.to_owned(), container);
+        self.note(node.id, Happened::Started { image: image.name.clone() });
         Ok(())
+    }
+
+    /// Remembers what was just done.
+    pub(super) fn note(&self, id: &str, what: Happened) {
+        let moment = Moment { time: jiff::Timestamp::now(), server: id.to_owned(), what };
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner).push(moment);
+    }
+
+    /// What happened to the nodes, in the order of time.
+    pub(super) async fn timeline(&self) -> Result<Vec<Moment>, Error> {
+        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for id in self.ids() {
+            let lines = self.lines(id).await?;
+            let entered = |line: &Line| {
+                let what = timeline::entered(line)?;
+                Some(Moment { time: line.0, server: id.to_owned(), what })
+            };
+            moments.extend(lines.iter().flatten().filter_map(entered));
+        }
+        moments.sort();
+        Ok(moments)
     }
 
     pub(super) fn node(&self, id: &str) -> Result<&Container, Error> {
@@ -85,6 +111,7 @@ impl Fleet {
     /// Stops a node and takes it away; its files are copied to `directory`, and what it printed is kept.
     pub(super) async fn take_away(&mut self, id: &str, directory: &Path) -> Result<(), Error> {
         self.node(id)?.stop(PATIENCE).await?;
+        self.note(id, Happened::Stopped);
         self.copy_out(id, directory).await?;
         let printed = self.lines(id).await?;
         self.past.insert(id.to_owned(), printed);
@@ -110,12 +137,16 @@ impl Fleet {
 
     /// Asks all nodes to end; their state stays in their containers.
     pub(super) async fn stop_all(&self) -> Result<(), Error> {
-        try_join_all(self.nodes.values().map(|node| node.stop(PATIENCE))).await.map(drop)
+        try_join_all(self.nodes.values().map(|node| node.stop(PATIENCE))).await?;
+        self.nodes.keys().for_each(|id| self.note(id, Happened::Stopped));
+        Ok(())
     }
 
     /// Starts all nodes again on what they left.
     pub(super) async fn start_all(&self) -> Result<(), Error> {
-        try_join_all(self.nodes.values().map(Container::start_again)).await.map(drop)
+        try_join_all(self.nodes.values().map(Container::start_again)).await?;
+        self.nodes.iter().for_each(|(id, node)| self.note(id, Happened::Started { image: node.image().to_owned() }));
+        Ok(())
     }
 
     /// Copies a node's directory to `to`.
@@ -182,29 +213,16 @@ impl Fleet {
     }
 }
 
-/// raft's own log tells of a campaign and of whether it was won.
-fn campaign(node: &str, (time, line): &Line) -> Option<Campaign> {
-    let leads = line.contains("entering leader state");
-    // The oracle's events say the same again.
-    let is_event = line.starts_with('{');
-    let is_campaign = !is_event && (leads || line.contains("entering candidate state"));
-    is_campaign.then(|| Campaign { time: *time, node: node.to_owned(), leads })
+/// A campaign, by raft's own log.
+fn campaign(node: &str, line: &Line) -> Option<Campaign> {
+    let leads = match timeline::entered(line)? {
+        Happened::Leader => true,
+        Happened::Candidate => false,
+        _ => return None,
+    };
+    Some(Campaign { time: line.0, node: node.to_owned(), leads })
 }
 
 pub(super) fn no_node(id: &str) -> Error {
     Error::NotStarted { node: id.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn raft_s_log_tells_who_campaigned() {
-        let time: jiff::Timestamp = "2026-11-23T05:28:41.049Z".parse().unwrap();
-        let tell = |text: &str| campaign("a", &(time, text.to_owned())).map(|campaign| campaign.leads);
-        assert_eq!(tell("2026-11-23T05:28:41.049Z [INFO]  raft: entering leader state: leader=\"Node\""), Some(true));
-        assert_eq!(tell("2026-11-23T05:28:41.049Z [INFO]  raft: entering candidate state: node=\"Node\""), Some(false));
-        assert_eq!(tell("2026-11-23T05:28:41.049Z [WARN]  raft: heartbeat timeout reached, starting election"), None);
-    }
 }

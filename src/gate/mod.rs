@@ -21,6 +21,7 @@ mod sources;
 mod staged;
 mod stub;
 mod target;
+mod timeline;
 
 use std::io;
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ pub use site::{Site, docker_answers};
 pub use staged::{Moved, StageError, Staged};
 pub use stub::{Call, ChainHead};
 pub use target::{Job, ParseTargetError, ParseUpgradeError, RAFT_VERSIONS, Target, Upgrade};
+pub use timeline::{Happened, Moment};
 
 /// Label of every container and network that is made here; its value is the site's name.
 pub const LABEL: &str = "op-conductor-init.cluster";

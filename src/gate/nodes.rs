@@ -16,6 +16,7 @@ use super::site::Site;
 use super::staged::Staged;
 use super::stub::ChainHead;
 use super::target::Target;
+use super::timeline::Moment;
 use super::{Error, Progress, SAMPLE_HEAD};
 use crate::payload::Envelope;
 use crate::raft::{Server, Suffrage};
@@ -140,6 +141,14 @@ impl Nodes {
         match self {
             Nodes::Raft(cluster) => cluster.fleet(),
             Nodes::Conductor(conductors) => conductors.fleet(),
+        }
+    }
+
+    /// What happened to the nodes, in the order of time.
+    pub(super) async fn timeline(&self) -> Result<Vec<Moment>, Error> {
+        match self {
+            Nodes::Raft(cluster) => cluster.fleet().timeline().await,
+            Nodes::Conductor(conductors) => conductors.timeline().await,
         }
     }
 

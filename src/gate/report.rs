@@ -7,6 +7,7 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
 use super::nodes::Program;
+use super::timeline::Moment;
 
 /// How a check, or a target, came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -76,6 +77,9 @@ pub struct TargetReport {
     /// What differs from the release that was asked for, in what was built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub built_with: Option<String>,
+    /// What raft itself can't do while both sides of an upgrade run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_limit: Option<&'static str>,
     /// How it came out.
     pub outcome: Status,
     /// Why it is inconclusive.
@@ -85,6 +89,8 @@ pub struct TargetReport {
     pub seconds: f64,
     /// The checks, in their order.
     pub checks: Vec<Check>,
+    /// What happened to each server, in the order of time.
+    pub timeline: Vec<Moment>,
     /// What the containers printed, when something failed.
     #[serde(skip)]
     pub logs: Option<String>,
@@ -100,10 +106,12 @@ impl TargetReport {
             target,
             images: Vec::new(),
             built_with: None,
+            known_limit: None,
             outcome: Status::Unknown,
             reason: None,
             seconds: 0.0,
             checks: Vec::new(),
+            timeline: Vec::new(),
             logs: None,
             kept: None,
         }

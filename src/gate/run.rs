@@ -58,6 +58,7 @@ struct Record<'a> {
 impl Record<'_> {
     fn new<'a>(job: &Job, servers: usize, progress: Progress<'a>) -> Record<'a> {
         let mut report = TargetReport::new(job.to_string());
+        report.known_limit = job.known_limit();
         report.built_with = job.targets().into_iter().find_map(built_with);
         let now = Instant::now();
         Record { report, planned: CheckName::of(job, servers), progress, started: now, since: now }
@@ -94,6 +95,8 @@ impl Record<'_> {
 
     /// Removes what was started, unless it is to be kept.
     async fn end(&mut self, nodes: Nodes, keep: bool, done: Result<(), Error>) -> Result<(), Error> {
+        // Without it the page lacks a picture, and no more.
+        self.report.timeline = nodes.timeline().await.unwrap_or_default();
         if done.is_err() || self.has_failed() {
             self.report.logs = Some(nodes.logs().await);
         }

@@ -152,6 +152,14 @@ impl Job {
         }
     }
 
+    /// What raft itself can't do in it, when that is known.
+    pub fn known_limit(&self) -> Option<&'static str> {
+        match self {
+            Job::Boot(_) => None,
+            Job::Upgrade(upgrade) => upgrade.known_limit(),
+        }
+    }
+
     /// All targets of it.
     pub(super) fn targets(&self) -> Vec<&Target> {
         match self {

@@ -1,6 +1,7 @@
 //! `next-block`, and the blocks that later checks commit.
 
 use super::{Seen, Trial};
+use crate::gate::timeline::Happened;
 use crate::gate::{Error, SAMPLE_HEAD};
 use crate::payload::{Envelope, EnvelopeError};
 
@@ -25,6 +26,7 @@ impl Trial<'_> {
         if let Err(error) = self.nodes.commit(leader, &next).await {
             return Ok(Err(Seen::Bad(super::chain(&error))));
         }
+        self.nodes.fleet().note(leader, Happened::Committed { block: next.head().number });
         self.tip = Some(next.encode());
         Ok(Ok(next.head().number))
     }

@@ -4,8 +4,8 @@ use tokio::time::{Instant, sleep};
 
 use super::snapshot::SNAPSHOT_FLAGS;
 use super::{SETTLE, Seen, Trial};
+use crate::gate::Error;
 use crate::gate::nodes::{Nodes, address};
-use crate::gate::{Error, Job};
 use crate::payload::Head;
 
 /// Which way a round goes.
@@ -52,16 +52,9 @@ impl Trial<'_> {
 
     /// Adds what is known to be impossible to what went wrong.
     fn with_limit(&self, seen: Seen) -> Seen {
-        match (seen, self.limit()) {
+        match (seen, self.job.known_limit()) {
             (Seen::Bad(bad), Some(limit)) => Seen::Bad(format!("{bad}; {limit}")),
             (seen, _) => seen,
-        }
-    }
-
-    fn limit(&self) -> Option<&'static str> {
-        match self.job {
-            Job::Upgrade(upgrade) => upgrade.known_limit(),
-            Job::Boot(_) => None,
         }
     }
 
