@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
+use super::args::StateDirOption;
 use super::failure::Failure;
+use super::github::{self, CiFormat, CiFormatOption};
 use super::progress::Bar;
 use super::text::{bytes, count, index_range, table, wrapped};
-use super::values::Format;
 use super::{Outcome, answer, junit};
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
@@ -46,17 +47,16 @@ Exit status:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Options {
-    /// A server's directory (<storage dir>/<server id>), or a directory of such directories
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDirOption,
 
     /// Who should be in the cluster: cluster.json, op-conductor-ops' config.toml, raft's peers.json, or what
     /// conductor_clusterMembership answers
-    #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_VERIFY_EXPECT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
     /// Release of op-conductor that will run on the state, such as v0.9.4
-    #[arg(long = "for", value_name = "RELEASE", env = "OP_CONDUCTOR_INIT_FOR", hide_env_values = true)]
+    #[arg(long = "for", value_name = "RELEASE")]
     release: Option<Release>,
 
     /// Leave out findings with this id. Repeatable
@@ -64,15 +64,14 @@ pub(super) struct Options {
     ignore: Vec<&'static Explanation>,
 
     /// From which severity on the exit status is 1
-    #[arg(long, value_enum, default_value = "error", env = "OP_CONDUCTOR_INIT_FAIL_ON", hide_env_values = true)]
+    #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
 
-    /// How to write the answer
-    #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
-    format: Format,
+    #[command(flatten)]
+    format: CiFormatOption,
 
     /// Write the findings to this file too, as JUnit does
-    #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_VERIFY_JUNIT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
 
@@ -87,7 +86,7 @@ enum FailOn {
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let expected = self.expected()?;
-        let mut report = verify(&self.state_dir, self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
+        let mut report = verify(self.state_dir.path(), self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
         if let Some((file, expected)) = &expected {
             report.add(compare_members(expected, &report.nodes).map_err(|error| unexpected(file, error))?);
         }
@@ -100,9 +99,13 @@ impl Options {
             let suite = junit::suite(&report, self.fails_from());
             junit::write(file, suite).map_err(Failure::unable)?;
         }
-        answer(&match self.format {
-            Format::Text => self.text(&report, ignored),
-            Format::Json => self.json(&report, ignored, fails),
+        answer(&match self.format.get() {
+            CiFormat::Text => self.text(&report, ignored),
+            CiFormat::Json => self.json(&report, ignored, fails),
+            CiFormat::Github => {
+                github::add_summary(&github::summary(&report.findings, fails))?;
+                github::annotations(&report.findings)
+            }
         })?;
         Ok(if fails { Outcome::Bad } else { Outcome::Fine })
     }
@@ -127,7 +130,7 @@ impl Options {
         let mut text = format!(
             "Looked at {} in {}\n\n",
             count(report.nodes.len() as u64, "server", "servers"),
-            self.state_dir.display()
+            self.state_dir.path().display()
         );
         text += &table(
             &["ID", "TERM", "LOG", "ENTRIES", "LOG STORE", "STABLE STORE", "SNAPSHOTS"],
@@ -169,7 +172,7 @@ impl Options {
             })
         };
         let value = json!({
-            "state_dir": self.state_dir,
+            "state_dir": self.state_dir.path(),
             "verdict": if fails { "bad" } else { "fine" },
             "counts": report.counts(),
             "ignored": ignored,
