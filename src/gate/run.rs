@@ -6,28 +6,13 @@ use tokio::time::Instant;
 
 use super::checks::{CheckName, SNAPSHOT_FLAGS, Seen, Trial, chain};
 use super::nodes::{Nodes, Program};
+use super::options::Options;
 use super::report::{BootedImage, Check, Status, TargetReport};
 use super::site::Site;
 use super::staged::Staged;
 use super::target::{Job, Target};
 use super::{Error, Progress};
 use crate::payload::Tried;
-
-/// How a target is run.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Options {
-    /// How long to wait for each thing that should happen.
-    pub timeout: Duration,
-    /// Leave the containers and their network as they are.
-    pub keep: bool,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { timeout: Duration::from_secs(60), keep: false }
-    }
-}
 
 /// Does a job on a copy of the state and reports. Containers and network are removed, unless they are to be kept.
 pub async fn run(staged: &Staged, job: &Job, options: Options, progress: Progress<'_>) -> TargetReport {

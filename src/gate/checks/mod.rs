@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::fleet::Campaign;
 use super::nodes::{Nodes, Program};
-use super::run::Options;
+use super::options::Options;
 use super::staged::Staged;
 use super::target::Job;
 use super::{Error, POLL};
