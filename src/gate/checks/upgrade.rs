@@ -27,7 +27,7 @@ impl Trial<'_> {
         if id == leader {
             match self.move_leadership(&id).await? {
                 Seen::Good(moved) => seen = moved + ", ",
-                bad @ Seen::Bad(_) => return Ok(self.with_limit(bad)),
+                bad @ Seen::Bad(_) => return Ok(bad),
             }
         }
         self.replace(&id, direction).await?;
@@ -35,7 +35,7 @@ impl Trial<'_> {
         let after = self.goes_on().await?;
         Ok(match after {
             Seen::Good(after) => Seen::Good(seen + &after),
-            Seen::Bad(bad) => self.with_limit(Seen::Bad(seen + "but " + &bad)),
+            Seen::Bad(bad) => Seen::Bad(seen + "but " + &bad),
         })
     }
 
@@ -50,12 +50,10 @@ impl Trial<'_> {
         target.map(ToString::to_string).unwrap_or_default()
     }
 
-    /// Adds what is known to be impossible to what went wrong.
-    fn with_limit(&self, seen: Seen) -> Seen {
-        match (seen, self.job.known_limit()) {
-            (Seen::Bad(bad), Some(limit)) => Seen::Bad(format!("{bad}; {limit}")),
-            (seen, _) => seen,
-        }
+    /// Nobody leads: adds what raft itself can't do in this job.
+    fn no_leader(&self, what: &str) -> Seen {
+        let limit = self.job.known_limit().map(|limit| format!("; {limit}")).unwrap_or_default();
+        Seen::Bad(format!("{what} {} s later{limit}", self.seconds()))
     }
 
     /// Lets another server lead. One server alone has nobody to give it to.
@@ -68,10 +66,7 @@ impl Trial<'_> {
         }
         let look = || async { Ok(self.sequencing_leader().await?.filter(|now| now != leader)) };
         let Some(now) = self.until(look).await? else {
-            let seconds = self.seconds();
-            return Ok(Seen::Bad(format!(
-                "{leader} gave up leadership, but nobody else leads and sequences {seconds} s later"
-            )));
+            return Ok(self.no_leader(&format!("{leader} gave up leadership, but nobody else leads and sequences")));
         };
         Ok(match self.began_elsewhere().await? {
             Some(hash) => Seen::Bad(format!("{now} sequences on {hash}, which is not the last block")),
@@ -92,7 +87,7 @@ impl Trial<'_> {
     /// One leads and sequences, commits the next block, and all logs have it.
     async fn goes_on(&mut self) -> Result<Seen, Error> {
         let Some(leader) = self.until(|| self.sequencing_leader()).await? else {
-            return Ok(Seen::Bad(format!("nobody leads and sequences {} s later", self.seconds())));
+            return Ok(self.no_leader("nobody leads and sequences"));
         };
         let number = match self.commit_next(&leader).await? {
             Ok(number) => number,
