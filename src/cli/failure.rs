@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use op_conductor_init::durable;
+use op_conductor_init::state::dir;
 use serde::Serialize;
 
 /// Exit code of a refusal.
@@ -17,6 +19,9 @@ pub(crate) enum Verdict {
     Fine,
     /// Exit code 1: it found an error.
     Bad,
+    /// Exit code 2: it could not find out; the answer says why.
+    #[cfg(feature = "gate")]
+    Inconclusive,
 }
 
 /// Why a command failed, and what to do about it.
@@ -96,5 +101,21 @@ impl fmt::Display for Failure {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+/// What can be done about an error of a directory, by a verb that has --lock-timeout.
+pub(crate) fn directory_hint(error: &durable::Error) -> Option<&'static str> {
+    match error {
+        durable::Error::Locked { .. } => Some("wait until it has ended, or give a longer --lock-timeout"),
+        error => error.hint(),
+    }
+}
+
+/// The same for an error of a server's directory.
+pub(crate) fn server_hint(error: &dir::Error) -> Option<&'static str> {
+    match error {
+        dir::Error::Durable(error) => directory_hint(error),
+        error => error.hint(),
     }
 }

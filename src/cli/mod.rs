@@ -11,6 +11,7 @@ mod failure;
 #[cfg(feature = "gate")]
 mod gate;
 mod generate;
+mod github;
 mod go_tool;
 #[cfg(feature = "payload")]
 mod head;
@@ -131,6 +132,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,
         Ok(Verdict::Bad) => ExitCode::from(failure::REFUSED),
+        #[cfg(feature = "gate")]
+        Ok(Verdict::Inconclusive) => ExitCode::from(failure::UNABLE),
         Err(failure) => {
             if let Some(answer) = failure.answer().filter(|_| wants_json) {
                 print_error(&answer);

@@ -11,7 +11,7 @@ use op_conductor_init::restore::{self, Error, FileChange, GUARDS, NodeChange, Pl
 use super::answer::backups::{Restore as Answer, RestoreStatus};
 use super::answer::shown;
 use super::args::{FormatOption, LockTimeoutOption, OwnerOption, StateDirOption};
-use super::failure::{Failure, Verdict};
+use super::failure::{Failure, Verdict, directory_hint, server_hint};
 use super::generate::report_recovery;
 use super::output::{notice, print, print_json};
 use super::progress::Bar;
@@ -128,14 +128,21 @@ impl Options {
             lock_timeout: self.lock_timeout.get(),
         };
         let prepared = restore::prepare(&options, &Bar::bytes("restore")).map_err(failure)?;
-        if let Some(recovery) = &prepared.recovery {
-            report_recovery(recovery);
+        if !prepared.plan.left_out.is_empty() {
+            notice(format_args!("note: not a file of raft's, and not restored: {}", prepared.plan.left_out.join(", ")));
         }
         let refused = !prepared.plan.refused_by.is_empty();
         if self.dry_run || refused {
             let status = if refused { RestoreStatus::Refused } else { RestoreStatus::Planned };
             self.answer(&prepared.plan, status, None)?;
             return if refused { Err(refusal(&prepared.plan)) } else { Ok(Verdict::Fine) };
+        }
+        if self.discard_replaced
+            && let Some(node) = prepared.plan.nodes.iter().find(|node| node.now_unreadable.is_some())
+        {
+            let error =
+                anyhow::anyhow!("what {} has can't be read, so it is not discarded: nothing was changed", node.id);
+            return Err(Failure::refused(error).with_hint(Some("restore without --discard-replaced")));
         }
         if self.format.get() == Format::Text {
             print(&text(&prepared.plan))?;
@@ -147,13 +154,11 @@ impl Options {
             }
             return Ok(Verdict::Bad);
         }
-        let (plan, replaced) = prepared.commit();
-        let replaced = replaced.map_err(failure)?;
-        let replaced = match replaced {
-            Some(replaced) if self.discard_replaced => {
-                restore::discard(&replaced).map_err(failure)?;
-                None
-            }
+        let (plan, committed) = prepared.commit();
+        let committed = committed.map_err(failure)?;
+        committed.iter().flat_map(|committed| &committed.recovered).for_each(report_recovery);
+        let replaced = match committed.and_then(|committed| committed.replaced) {
+            Some(replaced) if self.discard_replaced => super::compact::discard(replaced, "restored")?,
             replaced => replaced,
         };
         match self.format.get() {
@@ -237,6 +242,16 @@ fn failure(error: Error) -> Failure {
     if let Error::Backup(error) = error {
         return super::backup::failure(error);
     }
-    let hint = error.hint();
-    if error.is_refusal() { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+    let hint = match &error {
+        Error::OneDirectory { .. } => Some("--node restores one of them"),
+        Error::Durable(error) => directory_hint(error),
+        Error::State(error) => server_hint(error),
+        error => error.hint(),
+    };
+    let is_refusal = error.is_refusal();
+    let error = match error {
+        Error::UnknownNode { .. } => anyhow::Error::new(error).context("--node"),
+        error => anyhow::Error::new(error),
+    };
+    if is_refusal { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
 }

@@ -3,8 +3,6 @@
 //! Keys are only ever added. A path that isn't UTF-8 is shown as people see it, with U+FFFD for what isn't text.
 
 pub(super) mod backups;
-#[cfg(feature = "gate")]
-pub(super) mod gate;
 pub(super) mod generate;
 pub(super) mod log;
 pub(super) mod pages;

@@ -10,15 +10,15 @@ use anyhow::{Context, anyhow};
 pub(super) use text::finding_text;
 
 use super::answer::state::Verification;
-use super::args::{FormatOption, StateDirOption};
+use super::args::StateDirOption;
 use super::failure::{Failure, Verdict};
+use super::github::{self, CiFormat, CiFormatOption};
 use super::junit;
 use super::output::{print, print_json};
 use super::progress::Bar;
-use super::values::Format;
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
-use op_conductor_init::payload::{RELEASES, Release};
+use op_conductor_init::payload::Release;
 use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
 use op_conductor_init::verify::{compare_members, verify};
@@ -57,8 +57,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
-    /// Release of op-conductor that shall run on the state, such as op-conductor:v1.19.0
-    #[arg(long = "for", value_name = "RELEASE", value_parser = release)]
+    /// Release of op-conductor that will run on the state, such as v0.9.4
+    #[arg(long = "for", value_name = "RELEASE")]
     release: Option<Release>,
 
     /// Leave out findings with this id. Repeatable
@@ -70,7 +70,7 @@ pub(super) struct Options {
     fail_on: FailOn,
 
     #[command(flatten)]
-    format: FormatOption,
+    format: CiFormatOption,
 
     /// Write the findings to this file too, as JUnit does
     #[arg(long, value_name = "FILE")]
@@ -83,11 +83,6 @@ enum FailOn {
     Error,
     /// Warnings too.
     Warning,
-}
-
-fn release(name: &str) -> Result<Release, String> {
-    let known: Vec<&str> = RELEASES.iter().map(|release| release.tag).collect();
-    Release::find(name).ok_or_else(|| format!("expected op-conductor:<release> with one of {}", known.join(", ")))
 }
 
 impl Options {
@@ -109,8 +104,12 @@ impl Options {
         }
         let state_dir = self.state_dir.path();
         match self.format.get() {
-            Format::Text => print(&text::text(state_dir, &report, ignored, verdict))?,
-            Format::Json => print_json(&Verification::new(state_dir, &report, ignored, verdict))?,
+            CiFormat::Text => print(&text::text(state_dir, &report, ignored, verdict))?,
+            CiFormat::Json => print_json(&Verification::new(state_dir, &report, ignored, verdict))?,
+            CiFormat::Github => {
+                github::add_summary(&github::summary(&report.findings, fails))?;
+                print(&github::annotations(&report.findings))?;
+            }
         }
         Ok(verdict)
     }

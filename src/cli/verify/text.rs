@@ -104,7 +104,7 @@ fn verdict_text(report: &Report, verdict: Verdict) -> String {
     let word = match verdict {
         Verdict::Fine if report.findings.is_empty() => return "Verdict: fine, nothing found.\n".to_owned(),
         Verdict::Fine => "fine",
-        Verdict::Bad => "NOT fine",
+        _ => "NOT fine",
     };
     format!(
         "Verdict: {word}: {}, {}, {}.\n",
