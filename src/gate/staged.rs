@@ -123,7 +123,7 @@ impl Staged {
     fn new(copy: TempDir, report: &verify::Report, members: &Configuration, moved: Vec<Moved>) -> Staged {
         let has_directory = |server: &&Server| report.nodes.iter().any(|node| node.id == server.id);
         let nodes: Vec<String> = members.servers.iter().filter(has_directory).map(|server| server.id.clone()).collect();
-        let will_campaign = || report.nodes.iter().filter(|node| node.campaign().will).map(|node| node.id.clone());
+        let will_campaign = || report.nodes.iter().filter(|node| node.candidacy().will).map(|node| node.id.clone());
         let candidates = report.winners.clone().unwrap_or_else(|| will_campaign().collect());
         let is_error = |finding: &&crate::report::Finding| finding.severity == crate::report::Severity::Error;
         let told = |finding: &crate::report::Finding| format!("{} {}: {}", finding.id, finding.place, finding.message);

@@ -1,14 +1,22 @@
 //! The raft state of servers as it is on disk: what a path means, one server's directory, its entries and snapshots.
 
+mod check;
 pub mod dir;
 pub mod entries;
 mod error;
+mod log_store;
 mod node;
+mod read;
 mod servers;
 pub mod snapshots;
+mod stable_store;
+mod store;
 
 pub use dir::StateDir;
 pub use error::Error;
-pub use node::{Campaign, Database, Depth, Node, Store, heads_of_snapshots, read_committed, stable_state};
+pub use node::{Candidacy, Node};
 pub use servers::Servers;
 pub(crate) use servers::{LOST_FOUND, has_state};
+pub use snapshots::heads_of_snapshots;
+pub use stable_store::stable_state;
+pub use store::{Database, Depth, Store, read_committed};

@@ -1,12 +1,15 @@
 //! The directory `snapshots/` of a server, as raft's FileSnapshotStore lists it. (hashicorp/raft file_snapshot.go)
 
 mod check;
+mod head;
 
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use check::{StateFile, check, checksum};
+pub(super) use head::head_of_snapshot;
+pub use head::heads_of_snapshots;
 
 use crate::durable::open_file;
 use crate::raft::{META_FILE, SnapshotMeta, decode_meta};
