@@ -433,8 +433,7 @@ impl Run<'_> {
         let bytes = next.encode();
         let committed = match self.nodes {
             Nodes::Raft(cluster) => {
-                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                let body = json!({"data": hex}).to_string();
+                let body = json!({"data": const_hex::encode(&bytes)}).to_string();
                 cluster.call(&leader.node, "POST", "/apply", &body).await.map(drop)
             }
             Nodes::Conductor(conductors) => {

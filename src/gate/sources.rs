@@ -96,7 +96,7 @@ impl Recipe {
             hash.update((content.len() as u64).to_le_bytes());
             hash.update(content);
         }
-        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        const_hex::encode(&hash.finalize()[..6])
     }
 
     /// Writes the sources into `directory`.
