@@ -48,7 +48,7 @@ pub use error::Error;
 pub use fresh::Fresh;
 pub use journal::{Entry, Journal, Pending, pending};
 pub(crate) use lock::{Kind, flock_until, try_flock};
-pub use open::open_file;
+pub use open::{ReadError, open_file, read_file};
 pub use staging::Staging;
 pub use syncer::{Paced, Syncer};
 
