@@ -27,6 +27,15 @@ lint:
     cargo fmt --check
     cargo clippy --all-targets --features gate -- -D warnings
 
+# Take what the program prints now as the snapshots; then read `git diff tests/it/snapshots` like code.
+bless *ARGS:
+    INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo test --test it {{ARGS}}
+    git diff --stat -- 'tests/*/snapshots'
+
+# Look at what has changed in the snapshots one by one, and accept or reject it (needs cargo-insta).
+review *ARGS:
+    cargo insta test --review --test it {{ARGS}}
+
 # Format the code.
 fmt:
     cargo fmt
@@ -56,4 +65,4 @@ fuzz TARGET SECONDS:
 # Let Go and verify judge N changed directories, and print the table (20,000 take about five minutes).
 differential N:
     test -x oracle/bin/oracle-raft-1.8.0 || oracle/build.sh 1.8.0
-    DIFFERENTIAL_COUNT={{N}} cargo test --features gate --test differential -- --nocapture
+    DIFFERENTIAL_COUNT={{N}} cargo test --features gate --test oracle differential -- --nocapture

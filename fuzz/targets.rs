@@ -1,4 +1,4 @@
-//! What the fuzz targets do with their bytes. tests/corpus.rs does the same with the corpus, on stable Rust.
+//! What the fuzz targets do with their bytes. tests/it/corpus.rs does the same with the corpus, on stable Rust.
 #![allow(dead_code, reason = "each target is one of these")]
 
 use std::cell::RefCell;

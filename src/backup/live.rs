@@ -184,7 +184,12 @@ fn snapshots(draft: &mut Draft<'_>, id: &str, directory: &Path) -> Result<Option
         return Ok(None);
     }
     draft.create_directory(&store, &to)?;
-    let listed = list(&store).map_err(|source| Error::Io { doing: "reading", path: store.clone(), source })?.listed;
+    let list = || list(&store).map_err(|source| Error::Io { doing: "reading", path: store.clone(), source });
+    let listed = list()?.listed;
+    // A listing takes its time: one of two names was not there yet, the other no longer.
+    if listed.is_empty() && !list()?.listed.is_empty() {
+        return Err(Failed::Moved("the only snapshot was replaced while they were listed".to_owned()));
+    }
     for meta in &listed {
         let (from, to) = (store.join(&meta.directory), format!("{to}/{}", meta.directory));
         let copied = draft.create_directory(&from, &to).and_then(|()| {

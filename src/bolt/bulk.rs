@@ -9,14 +9,13 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::io;
 use std::thread::JoinHandle;
 
-use super::element::{BUCKET_FLAG, table_len};
+use super::bucket::{BucketHeader, encode_empty_bucket};
+use super::element::{BUCKET_FLAG, ELEMENT_LEN, Element, check_key, table_len};
 use super::error::Error;
-use super::layout::{
-    BUCKET_HEADER_LEN, ELEMENT_LEN, MAX_KEY_LEN, MAX_VALUE_LEN, PAGE_HEADER_LEN, PageId, TxId, is_page_size,
-};
-use super::meta::{BucketHeader, Meta};
-use super::page::{PageHeader, PageKind};
-use super::source::Storage;
+use super::layout::{MAX_VALUE_LEN, PageId, TxId, is_page_size};
+use super::meta::Meta;
+use super::page::{PAGE_HEADER_LEN, PageHeader, PageKind};
+use super::storage::Storage;
 
 /// Bytes of a write.
 const WRITE_LEN: usize = 256 << 10;
@@ -53,35 +52,40 @@ pub struct BulkBucket<'w, S> {
     name: Vec<u8>,
     sequence: u64,
     last_key: Vec<u8>,
-    leaf: Run,
+    leaf: OpenPage,
     /// The open branch of each level, lowest first.
-    branches: Vec<Run>,
+    branches: Vec<OpenPage>,
 }
 
-/// The elements of a page to be: a table, and the keys and values behind it.
+/// A page that takes elements: their lengths, and the keys and values that follow the table.
 #[derive(Debug, Default)]
-struct Run {
-    elements: Vec<Element>,
+struct OpenPage {
+    elements: Vec<NewElement>,
     data: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Element {
+struct NewElement {
     key_len: usize,
     value_len: usize,
-    /// Flags of a leaf's element, child of a branch's.
-    number: u64,
+    flags: u32,
+    child: PageId,
 }
 
-impl Run {
+impl OpenPage {
     fn len(&self) -> usize {
         PAGE_HEADER_LEN + ELEMENT_LEN * self.elements.len() + self.data.len()
     }
 
-    fn push(&mut self, key: &[u8], value: &[u8], number: u64) {
-        self.elements.push(Element { key_len: key.len(), value_len: value.len(), number });
+    fn push_pair(&mut self, flags: u32, key: &[u8], value: &[u8]) {
+        self.elements.push(NewElement { key_len: key.len(), value_len: value.len(), flags, child: PageId(0) });
         self.data.extend_from_slice(key);
         self.data.extend_from_slice(value);
+    }
+
+    fn push_child(&mut self, key: &[u8], child: PageId) {
+        self.elements.push(NewElement { key_len: key.len(), value_len: 0, flags: 0, child });
+        self.data.extend_from_slice(key);
     }
 
     fn first_key(&self) -> Vec<u8> {
@@ -126,19 +130,19 @@ impl<S: Storage> BulkWriter<S> {
             name: name.to_vec(),
             sequence,
             last_key: Vec::new(),
-            leaf: Run::default(),
+            leaf: OpenPage::default(),
             branches: Vec::new(),
         })
     }
 
     /// Writes the top level, the freelist and both metas, and makes all durable.
     pub fn finish(mut self) -> Result<S, Error> {
-        let mut root = Run::default();
+        let mut root = OpenPage::default();
         for (name, value) in std::mem::take(&mut self.buckets) {
-            root.push(&name, &value, u64::from(BUCKET_FLAG));
+            root.push_pair(BUCKET_FLAG, &name, &value);
         }
         let root = self.put(PageKind::Leaf, &root)?;
-        let freelist = self.put(PageKind::Freelist, &Run::default())?;
+        let freelist = self.put(PageKind::Freelist, &OpenPage::default())?;
         self.flush()?;
         for slot in 0..2 {
             let meta = Meta {
@@ -157,13 +161,13 @@ impl<S: Storage> BulkWriter<S> {
         Ok(self.storage)
     }
 
-    /// Writes a page and its overflow; gives its number.
-    fn put(&mut self, kind: PageKind, run: &Run) -> Result<PageId, Error> {
-        self.put_parts(kind, &run.elements, &[&run.data])
+    /// Writes a page and its overflow; returns its id.
+    fn put(&mut self, kind: PageKind, page: &OpenPage) -> Result<PageId, Error> {
+        self.put_parts(kind, &page.elements, &[&page.data])
     }
 
-    /// The same; the data lies in several places.
-    fn put_parts(&mut self, kind: PageKind, elements: &[Element], data: &[&[u8]]) -> Result<PageId, Error> {
+    /// Like `put`, with the data in several slices.
+    fn put_parts(&mut self, kind: PageKind, elements: &[NewElement], data: &[&[u8]]) -> Result<PageId, Error> {
         let id = self.next;
         let count = u16::try_from(elements.len()).expect("runs are closed before they have so many elements");
         let len = table_len(count) + data.iter().map(|part| part.len()).sum::<usize>();
@@ -173,11 +177,12 @@ impl<S: Storage> BulkWriter<S> {
         self.out.resize(start + table_len(count), 0);
         let table = &mut self.out[start..];
         PageHeader { id, flags: kind.flags(), count, overflow }.encode(table);
-        let mut at = table_len(count);
+        let mut at = table_len(count) as u64;
         for (index, element) in elements.iter().enumerate() {
-            let place = PAGE_HEADER_LEN + ELEMENT_LEN * index;
-            element.encode(kind, at - place, &mut table[place..place + ELEMENT_LEN]);
-            at += element.key_len + element.value_len;
+            let (key_start, value_start) = (at, at + element.key_len as u64);
+            at = value_start + element.value_len as u64;
+            let (flags, child) = (element.flags, element.child);
+            Element { flags, child, key_start, value_start, end: at }.encode(table, kind, index);
         }
         for part in data {
             self.write(part)?;
@@ -226,34 +231,6 @@ impl<S: Storage> BulkWriter<S> {
     }
 }
 
-impl Element {
-    /// As bbolt's leafPageElement and branchPageElement; `pos` counts from the element itself. (bbolt page.go)
-    fn encode(self, kind: PageKind, pos: usize, bytes: &mut [u8]) {
-        let word = |len: usize| u32::try_from(len).expect("a run is shorter than 4 GiB").to_le_bytes();
-        match kind {
-            PageKind::Branch => {
-                bytes[0..4].copy_from_slice(&word(pos));
-                bytes[4..8].copy_from_slice(&word(self.key_len));
-                bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
-            }
-            _ => {
-                bytes[0..4].copy_from_slice(&self.number.to_le_bytes()[..4]);
-                bytes[4..8].copy_from_slice(&word(pos));
-                bytes[8..12].copy_from_slice(&word(self.key_len));
-                bytes[12..16].copy_from_slice(&word(self.value_len));
-            }
-        }
-    }
-}
-
-fn check_key(key: &[u8]) -> Result<(), Error> {
-    match key.len() {
-        0 => Err(Error::EmptyKey),
-        len if len > MAX_KEY_LEN => Err(Error::KeyTooLong { len }),
-        _ => Ok(()),
-    }
-}
-
 impl<S: Storage> BulkBucket<'_, S> {
     /// Adds a pair. Keys must come in ascending order.
     pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
@@ -272,11 +249,11 @@ impl<S: Storage> BulkBucket<'_, S> {
         }
         if more > MOST_LEAF_LEN {
             self.close_leaf()?;
-            let element = Element { key_len: key.len(), value_len: value.len(), number: 0 };
+            let element = NewElement { key_len: key.len(), value_len: value.len(), flags: 0, child: PageId(0) };
             let page = self.writer.put_parts(PageKind::Leaf, &[element], &[key, value])?;
-            return self.lead_to(0, key, page);
+            return self.add_child(0, key, page);
         }
-        self.leaf.push(key, value, 0);
+        self.leaf.push_pair(0, key, value);
         Ok(())
     }
 
@@ -297,13 +274,13 @@ impl<S: Storage> BulkBucket<'_, S> {
         let page = self.writer.put(PageKind::Leaf, &self.leaf)?;
         let key = self.leaf.first_key();
         self.leaf.clear();
-        self.lead_to(0, &key, page)
+        self.add_child(0, &key, page)
     }
 
     /// Adds a page to the branch of a level; a full branch is written first.
-    fn lead_to(&mut self, level: usize, key: &[u8], page: PageId) -> Result<(), Error> {
+    fn add_child(&mut self, level: usize, key: &[u8], page: PageId) -> Result<(), Error> {
         if self.branches.len() == level {
-            self.branches.push(Run::default());
+            self.branches.push(OpenPage::default());
         }
         let branch = &self.branches[level];
         let is_full = branch.len() + ELEMENT_LEN + key.len() > self.writer.page_size;
@@ -311,7 +288,7 @@ impl<S: Storage> BulkBucket<'_, S> {
         if is_full && branch.elements.len() >= 2 {
             self.close_branch(level)?;
         }
-        self.branches[level].push(key, &[], page.0);
+        self.branches[level].push_child(key, page);
         Ok(())
     }
 
@@ -319,7 +296,7 @@ impl<S: Storage> BulkBucket<'_, S> {
         let page = self.writer.put(PageKind::Branch, &self.branches[level])?;
         let key = self.branches[level].first_key();
         self.branches[level].clear();
-        self.lead_to(level + 1, &key, page)
+        self.add_child(level + 1, &key, page)
     }
 
     /// Writes what is open, and puts the bucket into the top level.
@@ -330,19 +307,16 @@ impl<S: Storage> BulkBucket<'_, S> {
             match self.branches.get(level) {
                 None => break PageId(0),
                 Some(branch) if level + 1 == self.branches.len() && branch.elements.len() == 1 => {
-                    break PageId(branch.elements[0].number);
+                    break branch.elements[0].child;
                 }
                 Some(_) => self.close_branch(level)?,
             }
             level += 1;
         };
-        let mut value = BucketHeader { root, sequence: self.sequence }.encode().to_vec();
-        if root == PageId(0) {
-            // An empty bucket lives in its parent: a leaf without elements. (bbolt bucket.go write)
-            value.resize(BUCKET_HEADER_LEN + PAGE_HEADER_LEN, 0);
-            let header = PageHeader { id: PageId(0), flags: PageKind::Leaf.flags(), count: 0, overflow: 0 };
-            header.encode(&mut value[BUCKET_HEADER_LEN..]);
-        }
+        let value = match root {
+            PageId(0) => encode_empty_bucket(self.sequence),
+            root => BucketHeader { root, sequence: self.sequence }.encode().to_vec(),
+        };
         self.writer.buckets.insert(self.name, value);
         Ok(())
     }
@@ -353,7 +327,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::bolt::{Db, Reader, check};
+    use crate::bolt::{Db, MAX_KEY_LEN, Reader, check};
 
     type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -1,39 +1,96 @@
-//! The free pages: on disk, and while a put transaction allocates from them.
+//! The free pages: on disk, and as a put transaction allocates from them.
 
-use super::error::PageError;
-use super::layout::{PAGE_HEADER_LEN, PageId, le_u64};
-use super::page::{PageHeader, PageKind};
+use super::error::{Error, PageError};
+use super::geometry::Geometry;
+use super::layout::{PageId, le_u64, put_le_u64, to_usize};
+use super::page::{PAGE_HEADER_LEN, PageHeader, PageKind};
+use super::storage::ReadAt;
 
 /// Count that means "the first id holds the count". (bbolt freelist.go write)
 const COUNT_ESCAPE: u16 = 0xFFFF;
-const ID_LEN: usize = 8;
+/// Bytes of an id.
+const ID_LEN: usize = size_of::<u64>();
+/// Bytes of the page header and the count that may follow it.
+pub(crate) const FREELIST_HEAD_LEN: usize = PAGE_HEADER_LEN + ID_LEN;
+const READING: &str = "reading the freelist";
 
-/// Where the ids of a freelist page are: `(first byte from the start of the page, how many)`.
-///
-/// `head` holds at least the first 24 bytes of the page, or all of it.
-pub(crate) fn ids_extent(header: &PageHeader, head: &[u8], run_len: u64) -> Result<(usize, u64), PageError> {
-    let (start, count) = if header.count == COUNT_ESCAPE {
-        if head.len() < PAGE_HEADER_LEN + ID_LEN {
-            return Err(PageError::Short { len: head.len() as u64 });
-        }
-        (PAGE_HEADER_LEN + ID_LEN, le_u64(head, PAGE_HEADER_LEN))
-    } else {
-        (PAGE_HEADER_LEN, u64::from(header.count))
-    };
-    let room = run_len.saturating_sub(start as u64) / ID_LEN as u64;
-    if count > room {
-        return Err(PageError::FreelistCount { count, run_len });
+/// A freelist page that was checked against the bounds of the file. Its ids are not read yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FreelistPage {
+    id: PageId,
+    overflow: u32,
+    /// Where the first id is, in bytes from the start of the file.
+    ids_offset: u64,
+    id_count: u64,
+}
+
+impl FreelistPage {
+    /// Reads and checks the header of the freelist at `page`.
+    pub(crate) fn open<R: ReadAt + ?Sized>(
+        source: &R,
+        geometry: &Geometry,
+        page: PageId,
+    ) -> Result<FreelistPage, Error> {
+        geometry.check_start(page).map_err(|error| geometry.error(page, error))?;
+        let mut head = [0; FREELIST_HEAD_LEN];
+        source.read_full_at(&mut head, geometry.offset(page)).map_err(Error::io(READING))?;
+        FreelistPage::decode(&head, geometry, page)
     }
-    Ok((start, count))
+
+    /// Checks the header of the freelist at `page`, which must have a place in the file.
+    pub(crate) fn decode(
+        head: &[u8; FREELIST_HEAD_LEN],
+        geometry: &Geometry,
+        page: PageId,
+    ) -> Result<FreelistPage, Error> {
+        let fail = |error| geometry.error(page, error);
+        let header = PageHeader::decode(head).expect("the head is longer than a page header");
+        let run_len = geometry.check_header(page, &header).map_err(fail)?;
+        if header.kind() != Some(PageKind::Freelist) {
+            return Err(fail(PageError::Kind { found: header.flags }));
+        }
+        let (ids_at, id_count) = match header.count {
+            COUNT_ESCAPE => (FREELIST_HEAD_LEN, le_u64(head, PAGE_HEADER_LEN)),
+            count => (PAGE_HEADER_LEN, u64::from(count)),
+        };
+        if id_count > (run_len - ids_at as u64) / ID_LEN as u64 {
+            return Err(fail(PageError::FreelistCount { count: id_count, run_len }));
+        }
+        let ids_offset = geometry.offset(page) + ids_at as u64;
+        Ok(FreelistPage { id: page, overflow: header.overflow, ids_offset, id_count })
+    }
+
+    /// How many pages are free.
+    pub(crate) fn id_count(&self) -> u64 {
+        self.id_count
+    }
+
+    /// Pages after the first that the list itself has.
+    pub(crate) fn overflow(&self) -> u32 {
+        self.overflow
+    }
+
+    /// Pages of the list itself, its first included.
+    pub(crate) fn page_ids(&self) -> impl Iterator<Item = PageId> + use<> {
+        (self.id.0..=self.id.0 + u64::from(self.overflow)).map(PageId)
+    }
+
+    /// Calls `each` for the ids of the free pages, as they are in the file. Nothing is allocated by their number.
+    pub(crate) fn each_id<R: ReadAt + ?Sized>(&self, source: &R, mut each: impl FnMut(PageId)) -> Result<(), Error> {
+        let mut chunk = [0; 4096];
+        let (mut offset, end) = (self.ids_offset, self.ids_offset + self.id_count * ID_LEN as u64);
+        while offset < end {
+            let len = to_usize(end - offset).min(chunk.len());
+            source.read_full_at(&mut chunk[..len], offset).map_err(Error::io(READING))?;
+            chunk[..len].chunks_exact(ID_LEN).for_each(|id| each(PageId(le_u64(id, 0))));
+            offset += len as u64;
+        }
+        Ok(())
+    }
 }
 
-/// The ids in `bytes`, 8 bytes each.
-pub(crate) fn decode_ids(bytes: &[u8]) -> impl Iterator<Item = PageId> {
-    bytes.chunks_exact(ID_LEN).map(|id| PageId(le_u64(id, 0)))
-}
-
-/// Free pages as a put transaction sees them: bbolt's array freelist without readers, where all that earlier
-/// transactions freed can be allocated. (bbolt freelist.go, db.go freePages)
+/// Free pages as a put transaction sees them: bbolt's array freelist without readers, where every page that an earlier
+/// transaction freed can be allocated. (bbolt freelist.go, db.go freePages)
 #[derive(Debug, Default)]
 pub(crate) struct Freelist {
     /// Can be allocated; ascending.
@@ -49,7 +106,7 @@ impl Freelist {
         Freelist { free: ids, pending: Vec::new() }
     }
 
-    /// Makes what the last transaction freed available: the next one begins.
+    /// Makes the pages that the last transaction freed available to the next one.
     pub(crate) fn release(&mut self) {
         if !self.pending.is_empty() {
             self.free.append(&mut self.pending);
@@ -78,14 +135,14 @@ impl Freelist {
         None
     }
 
-    /// Pages to allocate for the list itself; may be one more than it fills. (bbolt tx.go commitFreelist)
+    /// Pages to allocate for the list itself: at times one more than it fills. (bbolt tx.go commitFreelist)
     pub(crate) fn page_count(&self, page_size: usize) -> usize {
         let count = self.len();
         let escape = usize::from(count >= usize::from(COUNT_ESCAPE));
         (PAGE_HEADER_LEN + ID_LEN * (count + escape)) / page_size + 1
     }
 
-    /// Encodes the list into its `pages` pages, which are zero: free and pending ids, ascending, since all are free
+    /// Encodes the list into its `pages` pages, which are zero: free and pending ids, ascending, since both are free
     /// after this commit.
     pub(crate) fn encode(&self, id: PageId, pages: usize, bytes: &mut [u8]) {
         let mut ids: Vec<PageId> = self.free.iter().chain(&self.pending).copied().collect();
@@ -95,7 +152,7 @@ impl Freelist {
         PageHeader { id, flags: PageKind::Freelist.flags(), count, overflow }.encode(bytes);
         let mut at = PAGE_HEADER_LEN;
         let mut put = |value: u64| {
-            bytes[at..at + ID_LEN].copy_from_slice(&value.to_le_bytes());
+            put_le_u64(bytes, at, value);
             at += ID_LEN;
         };
         if count == COUNT_ESCAPE {
@@ -117,14 +174,21 @@ mod tests {
         Freelist::new(ids.into_iter().map(PageId).collect())
     }
 
-    fn decoded(bytes: &[u8]) -> Vec<PageId> {
-        let header = PageHeader::decode(bytes).unwrap();
-        let (start, count) = ids_extent(&header, bytes, bytes.len() as u64).unwrap();
-        decode_ids(&bytes[start..]).take(usize::try_from(count).unwrap()).collect()
+    fn decoded(bytes: &[u8], page: PageId) -> Result<Vec<PageId>, Error> {
+        let high_water = PageId(page.0 + bytes.len() as u64 / 4096);
+        let file_len = high_water.0 * 4096;
+        let geometry = Geometry { page_size: 4096, high_water, file_len };
+        let (head, _) = bytes.split_first_chunk().unwrap();
+        let mut freelist = FreelistPage::decode(head, &geometry, page)?;
+        // The bytes are those of the page alone.
+        freelist.ids_offset -= geometry.offset(page);
+        let mut ids = Vec::new();
+        freelist.each_id(bytes, |id| ids.push(id))?;
+        Ok(ids)
     }
 
     #[test]
-    fn the_lowest_run_that_is_long_enough_is_taken() {
+    fn the_lowest_run_that_is_long_enough_is_allocated() {
         let mut free = list([2, 4, 5, 7, 8, 9]);
         assert_eq!(free.allocate(2), Some(PageId(4)));
         assert_eq!(free.allocate(2), Some(PageId(7)));
@@ -149,7 +213,7 @@ mod tests {
             let pages = free.page_count(4096);
             let mut bytes = vec![0; pages * 4096];
             free.encode(PageId(1_000_000), pages, &mut bytes);
-            assert_eq!(decoded(&bytes), free.free, "{count} ids");
+            assert_eq!(decoded(&bytes, PageId(1_000_000)).unwrap(), free.free, "{count} ids");
         }
     }
 
@@ -158,7 +222,8 @@ mod tests {
         let mut page = vec![0; 4096];
         PageHeader { id: PageId(2), flags: 0x10, count: COUNT_ESCAPE, overflow: 0 }.encode(&mut page);
         page[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
-        let header = PageHeader::decode(&page).unwrap();
-        assert_eq!(ids_extent(&header, &page, 4096), Err(PageError::FreelistCount { count: u64::MAX, run_len: 4096 }));
+        let error = decoded(&page, PageId(2)).unwrap_err();
+        let expected = PageError::FreelistCount { count: u64::MAX, run_len: 4096 };
+        assert!(matches!(error, Error::Page { error, .. } if error == expected), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The numbers of the format: ids, lengths, flags, and reads of little-endian integers.
+//! The numbers of the format: ids, limits, and little-endian integers.
 
 use std::fmt;
 
@@ -31,17 +31,8 @@ pub const MAX_KEY_LEN: usize = 32768;
 /// Longest value in bytes. (bbolt bucket.go MaxValueSize)
 pub const MAX_VALUE_LEN: usize = (1 << 31) - 2;
 
-/// Bytes of a page header.
-pub(crate) const PAGE_HEADER_LEN: usize = 16;
-/// Bytes of an element, leaf or branch.
-pub(crate) const ELEMENT_LEN: usize = 16;
-/// Bytes of a bucket header.
-pub(crate) const BUCKET_HEADER_LEN: usize = 16;
-/// Bytes of a meta behind its page header.
-pub(crate) const META_LEN: usize = 64;
-
-/// Deepest tree or nesting of buckets that is followed. A branch has at least two children, so a real file of
-/// this depth would hold 2^64 pages.
+/// Levels of pages that are followed at most, nested buckets included. A branch has at least two children, so a real
+/// file of this depth would hold 2^64 pages.
 pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Whether `size` is one of the page sizes 1024, 2048, ... 65536.
@@ -49,7 +40,7 @@ pub const fn is_page_size(size: usize) -> bool {
     size.is_power_of_two() && size >= MIN_PAGE_SIZE && size <= MAX_PAGE_SIZE
 }
 
-/// A length as an index; what no machine can hold becomes what no slice has.
+/// A length as an index; one that no machine can hold becomes one that no slice has.
 pub(crate) fn to_usize(len: u64) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
 }
@@ -67,4 +58,19 @@ pub(crate) fn le_u32(bytes: &[u8], at: usize) -> u32 {
 /// 8 bytes at `at`; the caller has checked that they are there.
 pub(crate) fn le_u64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
+}
+
+/// Sets the 2 bytes at `at`, which must be there.
+pub(crate) fn put_le_u16(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+}
+
+/// Sets the 4 bytes at `at`, which must be there.
+pub(crate) fn put_le_u32(bytes: &mut [u8], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+}
+
+/// Sets the 8 bytes at `at`, which must be there.
+pub(crate) fn put_le_u64(bytes: &mut [u8], at: usize, value: u64) {
+    bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }

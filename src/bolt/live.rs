@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::read::Reader;
-use super::source::ReadAt;
+use super::storage::ReadAt;
 
 /// How often and how a database is read again when it changes during the read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

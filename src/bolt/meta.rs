@@ -1,42 +1,31 @@
-//! The two metas: which file this is, and where its current state begins.
+//! A meta: which file this is, and where one committed state of it begins.
 
+use super::bucket::{BUCKET_HEADER_LEN, BucketHeader};
 use super::error::MetaError;
-use super::layout::{META_LEN, PAGE_HEADER_LEN, PageId, TxId, is_page_size, le_u32, le_u64};
-use super::page::{PageHeader, PageKind};
+use super::layout::{PageId, TxId, is_page_size, le_u32, le_u64, put_le_u32, put_le_u64};
+use super::page::{PAGE_HEADER_LEN, PageHeader, PageKind};
 
-/// First bytes of a meta. (bbolt db.go magic)
+/// The first 4 bytes of a meta. (bbolt db.go magic)
 const MAGIC: u32 = 0xED0C_DAED;
-/// The only version there has been. (bbolt db.go version)
+/// The only version there ever was. (bbolt db.go version)
 const VERSION: u32 = 2;
-/// `freelist` of a file whose freelist is not on disk. (bbolt db.go pgidNoFreelist)
+/// The `freelist` field of a file whose freelist is not on disk. (bbolt db.go pgidNoFreelist)
 const NO_FREELIST: u64 = u64::MAX;
 
-/// Where a bucket's tree begins. 16 bytes: root u64, sequence u64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct BucketHeader {
-    /// Root page; 0 means inline: the bucket's only page follows the header.
-    pub root: PageId,
-    /// Counter that the application may use; raft-boltdb doesn't.
-    pub sequence: u64,
-}
+// Offsets in a meta, which follows a page header. (bbolt db.go meta)
+const MAGIC_AT: usize = 0;
+const VERSION_AT: usize = MAGIC_AT + size_of::<u32>();
+const PAGE_SIZE_AT: usize = VERSION_AT + size_of::<u32>();
+const FLAGS_AT: usize = PAGE_SIZE_AT + size_of::<u32>();
+const ROOT_AT: usize = FLAGS_AT + size_of::<u32>();
+const FREELIST_AT: usize = ROOT_AT + BUCKET_HEADER_LEN;
+const HIGH_WATER_AT: usize = FREELIST_AT + size_of::<u64>();
+const TXID_AT: usize = HIGH_WATER_AT + size_of::<u64>();
+const CHECKSUM_AT: usize = TXID_AT + size_of::<u64>();
+/// Bytes of a meta after its page header.
+pub(crate) const META_LEN: usize = CHECKSUM_AT + size_of::<u64>();
 
-impl BucketHeader {
-    /// Decodes the first 16 bytes; none when there are fewer.
-    pub fn decode(bytes: &[u8]) -> Option<BucketHeader> {
-        let bytes = bytes.get(..super::layout::BUCKET_HEADER_LEN)?;
-        Some(BucketHeader { root: PageId(le_u64(bytes, 0)), sequence: le_u64(bytes, 8) })
-    }
-
-    /// The 16 bytes.
-    pub fn encode(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.root.0.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.sequence.to_le_bytes());
-        bytes
-    }
-}
-
-/// One committed state of the file. 64 bytes behind a page header: magic u32, version u32, page size u32, flags
+/// One committed state of the file. 64 bytes after a page header: magic u32, version u32, page size u32, flags
 /// u32, root bucket 16 bytes, freelist u64, high water u64, txid u64, checksum u64 (FNV-1a 64 of the 56 before).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
@@ -44,7 +33,7 @@ pub struct Meta {
     pub page_size: u32,
     /// The top-level bucket.
     pub root: BucketHeader,
-    /// First page of the freelist; none when it is not synced to disk.
+    /// First page of the freelist; `None` if it is not on disk.
     pub freelist: Option<PageId>,
     /// First page id that was never used (`pgid` upstream).
     pub high_water: PageId,
@@ -53,37 +42,37 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Decodes and judges a meta page from its first 80 bytes.
+    /// Decodes a meta page from its first 80 bytes, and checks magic, version, checksum and page size.
     ///
-    /// A checksum of 0 is refused: bbolt <= 1.3.6 takes it for "not checked", later ones don't (meta validate).
+    /// A checksum of 0 is refused: bbolt <= 1.3.6 takes it for "not checked", later versions don't (meta validate).
     pub fn decode(page: &[u8]) -> Result<Meta, MetaError> {
         let meta = page.get(PAGE_HEADER_LEN..PAGE_HEADER_LEN + META_LEN).ok_or(MetaError::Short { len: page.len() })?;
-        let magic = le_u32(meta, 0);
+        let magic = le_u32(meta, MAGIC_AT);
         if magic == MAGIC.swap_bytes() {
             return Err(MetaError::BigEndian);
         }
         if magic != MAGIC {
             return Err(MetaError::Magic { found: magic });
         }
-        let version = le_u32(meta, 4);
+        let version = le_u32(meta, VERSION_AT);
         if version != VERSION {
             return Err(MetaError::Version { found: version });
         }
-        let (expected, found) = (fnv1a(&meta[..56]), le_u64(meta, 56));
+        let (expected, found) = (fnv1a(&meta[..CHECKSUM_AT]), le_u64(meta, CHECKSUM_AT));
         if expected != found {
             return Err(MetaError::Checksum { expected, found });
         }
-        let page_size = le_u32(meta, 8);
+        let page_size = le_u32(meta, PAGE_SIZE_AT);
         if !usize::try_from(page_size).is_ok_and(is_page_size) {
             return Err(MetaError::PageSize { found: page_size });
         }
-        let freelist = le_u64(meta, 32);
+        let freelist = le_u64(meta, FREELIST_AT);
         Ok(Meta {
             page_size,
-            root: BucketHeader { root: PageId(le_u64(meta, 16)), sequence: le_u64(meta, 24) },
+            root: BucketHeader::decode(&meta[ROOT_AT..]).expect("a bucket header is inside the meta"),
             freelist: (freelist != NO_FREELIST).then_some(PageId(freelist)),
-            high_water: PageId(le_u64(meta, 40)),
-            txid: TxId(le_u64(meta, 48)),
+            high_water: PageId(le_u64(meta, HIGH_WATER_AT)),
+            txid: TxId(le_u64(meta, TXID_AT)),
         })
     }
 
@@ -92,15 +81,15 @@ impl Meta {
         let mut page = vec![0; self.page_size as usize];
         PageHeader { id, flags: PageKind::Meta.flags(), count: 0, overflow: 0 }.encode(&mut page);
         let meta = &mut page[PAGE_HEADER_LEN..PAGE_HEADER_LEN + META_LEN];
-        meta[0..4].copy_from_slice(&MAGIC.to_le_bytes());
-        meta[4..8].copy_from_slice(&VERSION.to_le_bytes());
-        meta[8..12].copy_from_slice(&self.page_size.to_le_bytes());
-        meta[16..32].copy_from_slice(&self.root.encode());
-        meta[32..40].copy_from_slice(&self.freelist.map_or(NO_FREELIST, |id| id.0).to_le_bytes());
-        meta[40..48].copy_from_slice(&self.high_water.0.to_le_bytes());
-        meta[48..56].copy_from_slice(&self.txid.0.to_le_bytes());
-        let checksum = fnv1a(&meta[..56]);
-        meta[56..64].copy_from_slice(&checksum.to_le_bytes());
+        put_le_u32(meta, MAGIC_AT, MAGIC);
+        put_le_u32(meta, VERSION_AT, VERSION);
+        put_le_u32(meta, PAGE_SIZE_AT, self.page_size);
+        meta[ROOT_AT..FREELIST_AT].copy_from_slice(&self.root.encode());
+        put_le_u64(meta, FREELIST_AT, self.freelist.map_or(NO_FREELIST, |id| id.0));
+        put_le_u64(meta, HIGH_WATER_AT, self.high_water.0);
+        put_le_u64(meta, TXID_AT, self.txid.0);
+        let checksum = fnv1a(&meta[..CHECKSUM_AT]);
+        put_le_u64(meta, CHECKSUM_AT, checksum);
         page
     }
 }
@@ -108,7 +97,7 @@ impl Meta {
 /// The txid field of a meta page that may not validate.
 pub(crate) fn raw_txid(page: &[u8]) -> Option<TxId> {
     let meta = page.get(PAGE_HEADER_LEN..PAGE_HEADER_LEN + META_LEN)?;
-    Some(TxId(le_u64(meta, 48)))
+    Some(TxId(le_u64(meta, TXID_AT)))
 }
 
 /// FNV-1a, 64 bits.
@@ -120,7 +109,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Page 0 of the file that NewBoltStore (raft-boltdb/v2 2.3.1, bbolt 1.3.6) makes.
+    /// Page 0 of a new file in which Go (bbolt 1.3.6) created two buckets, as raft-boltdb's NewBoltStore does.
     const GO_META: &str = "00000000000000000400000000000000edda0ced0200000000100000000000000400000000000000\
                            0000000000000000050000000000000006000000000000000200000000000000\
                            6e331b2c7a6df9ee";
@@ -141,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_be_no_meta_has_its_error() {
+    fn each_way_for_a_meta_to_be_wrong_has_its_error() {
         let good = hex(GO_META);
         let damage = |at: usize, byte: u8| {
             let mut page = good.clone();

@@ -1,8 +1,16 @@
 //! The header that begins every page.
 
-use super::layout::{PAGE_HEADER_LEN, PageId, le_u16, le_u32, le_u64};
+use super::layout::{PageId, le_u16, le_u32, le_u64, put_le_u16, put_le_u32, put_le_u64};
 
-/// What a page is. Exactly one flag may be set: bbolt >= 1.3.7 panics on anything else (page.go fastCheck).
+// Offsets in a page. (bbolt page.go page)
+const ID_AT: usize = 0;
+const FLAGS_AT: usize = ID_AT + size_of::<u64>();
+const COUNT_AT: usize = FLAGS_AT + size_of::<u16>();
+const OVERFLOW_AT: usize = COUNT_AT + size_of::<u16>();
+/// Bytes of a page header.
+pub(crate) const PAGE_HEADER_LEN: usize = OVERFLOW_AT + size_of::<u32>();
+
+/// What a page is. Exactly one flag may be set: bbolt >= 1.3.7 panics otherwise (page.go fastCheck).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PageKind {
     /// Keys and child pages.
@@ -26,7 +34,7 @@ impl PageKind {
         }
     }
 
-    /// The kind with exactly these flags; none for unknown or mixed ones.
+    /// The kind with exactly these flags; `None` for unknown or mixed ones.
     pub const fn from_flags(flags: u16) -> Option<PageKind> {
         match flags {
             0x01 => Some(PageKind::Branch),
@@ -62,26 +70,31 @@ pub struct PageHeader {
 }
 
 impl PageHeader {
-    /// Decodes the first 16 bytes; none when there are fewer.
+    /// Decodes the first 16 bytes; `None` if there are fewer.
     pub fn decode(bytes: &[u8]) -> Option<PageHeader> {
         let bytes = bytes.get(..PAGE_HEADER_LEN)?;
         Some(PageHeader {
-            id: PageId(le_u64(bytes, 0)),
-            flags: le_u16(bytes, 8),
-            count: le_u16(bytes, 10),
-            overflow: le_u32(bytes, 12),
+            id: PageId(le_u64(bytes, ID_AT)),
+            flags: le_u16(bytes, FLAGS_AT),
+            count: le_u16(bytes, COUNT_AT),
+            overflow: le_u32(bytes, OVERFLOW_AT),
         })
     }
 
     /// Encodes into the first 16 bytes of `bytes`, which must be there.
     pub fn encode(&self, bytes: &mut [u8]) {
-        bytes[0..8].copy_from_slice(&self.id.0.to_le_bytes());
-        bytes[8..10].copy_from_slice(&self.flags.to_le_bytes());
-        bytes[10..12].copy_from_slice(&self.count.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.overflow.to_le_bytes());
+        put_le_u64(bytes, ID_AT, self.id.0);
+        put_le_u16(bytes, FLAGS_AT, self.flags);
+        put_le_u16(bytes, COUNT_AT, self.count);
+        put_le_u32(bytes, OVERFLOW_AT, self.overflow);
     }
 
-    /// What the page is, when its flags are known.
+    /// Pages of the run: this one and its overflow.
+    pub(crate) fn span(&self) -> u64 {
+        u64::from(self.overflow) + 1
+    }
+
+    /// What the page is, if its flags are known.
     pub const fn kind(&self) -> Option<PageKind> {
         PageKind::from_flags(self.flags)
     }

@@ -6,14 +6,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::bucket::{BucketHeader, split_bucket};
 use super::element::LeafElement;
-use super::error::{Error, MetaError, PageError};
-use super::freelist::ids_extent;
-use super::layout::{BUCKET_HEADER_LEN, MAX_DEPTH, MAX_PAGE_SIZE, META_LEN, MIN_PAGE_SIZE, PAGE_HEADER_LEN, PageId};
-use super::meta::{BucketHeader, Meta, raw_txid};
-use super::page::{PageHeader, PageKind};
-use super::run::{Extent, Geometry, Run};
-use super::source::ReadAt;
+use super::error::{Error, MetaError};
+use super::freelist::FreelistPage;
+use super::geometry::Geometry;
+use super::layout::{MAX_DEPTH, MAX_PAGE_SIZE, MIN_PAGE_SIZE, PageId, TxId};
+use super::meta::{META_LEN, Meta, raw_txid};
+use super::page::{PAGE_HEADER_LEN, PageKind};
+use super::page_buf::{Load, PageBuf};
+use super::storage::ReadAt;
 use super::window::Window;
 
 /// Both metas of a file, judged as bbolt judges them.
@@ -24,7 +26,7 @@ pub struct Metas {
     /// Meta 0 and meta 1.
     pub slots: [Result<Meta, MetaError>; 2],
     /// The txid field of each, even where the meta is not valid.
-    pub raw_txids: [Option<super::TxId>; 2],
+    pub raw_txids: [Option<TxId>; 2],
     /// The slot that counts: the valid one with the higher txid; slot 0 if they are equal. (bbolt db.go meta)
     pub live: usize,
 }
@@ -64,7 +66,7 @@ impl Metas {
     }
 }
 
-type JudgedMeta = (Result<Meta, MetaError>, Option<super::TxId>);
+type JudgedMeta = (Result<Meta, MetaError>, Option<TxId>);
 
 fn read_meta<R: ReadAt + ?Sized>(source: &R, offset: u64) -> Result<JudgedMeta, Error> {
     let mut head = [0; PAGE_HEADER_LEN + META_LEN];
@@ -150,12 +152,8 @@ impl<R: ReadAt> Reader<R> {
 
     /// How many pages are free, by the header of the freelist; none when it isn't on disk or can't be read.
     pub fn free_page_count(&self) -> Option<u64> {
-        let page = self.meta().freelist.filter(|page| self.geometry.check_start(*page).is_ok())?;
-        let mut head = [0; 24];
-        self.source.read_full_at(&mut head, self.geometry.offset(page)).ok()?;
-        let header = PageHeader::decode(&head).filter(|header| header.kind() == Some(PageKind::Freelist))?;
-        let run_len = self.geometry.check_header(page, &header).ok()?;
-        ids_extent(&header, &head, run_len).ok().map(|(_, count)| count)
+        let freelist = FreelistPage::open(&self.source, &self.geometry, self.meta().freelist?);
+        freelist.ok().map(|freelist| freelist.id_count())
     }
 
     /// The top-level bucket, which holds the others.
@@ -225,13 +223,6 @@ impl<'r, R: ReadAt> Bucket<'r, R> {
     }
 }
 
-/// Splits a bucket's value into its header and, when it is inline, its page.
-pub(crate) fn split_bucket(value: &[u8]) -> Result<(BucketHeader, Option<&[u8]>), PageError> {
-    let header = BucketHeader::decode(value).ok_or(PageError::BucketValue { len: value.len() as u64 })?;
-    let inline = (header.root == PageId(0)).then_some(&value[BUCKET_HEADER_LEN..]);
-    Ok((header, inline))
-}
-
 /// Walks a bucket in key order. Entries are borrowed from the cursor until it moves.
 ///
 /// Work is bounded by the file: a tree that leads to more pages than there are, or back to itself, is an error.
@@ -248,7 +239,7 @@ pub struct Cursor<'b, R> {
 
 #[derive(Debug, Default)]
 struct Level {
-    run: Run,
+    page: PageBuf,
     index: usize,
 }
 
@@ -263,16 +254,16 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
     /// Moves to the last key. An empty last leaf gives none, as in bbolt.
     pub fn last(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
         self.restart()?;
-        self.descend(|run| run.count().saturating_sub(1))?;
+        self.descend(|page| page.count().saturating_sub(1))?;
         Ok(self.entry())
     }
 
     /// Moves to the first key that is not below `key`.
     pub fn seek(&mut self, key: &[u8]) -> Result<Option<LeafElement<'_>>, Error> {
         self.restart()?;
-        self.descend(|run| match run.kind {
-            PageKind::Branch => run.branch().search(key),
-            _ => run.leaf().search(key),
+        self.descend(|page| match page.kind {
+            PageKind::Branch => page.branch().search(key),
+            _ => page.leaf().search(key),
         })?;
         self.settle()
     }
@@ -295,7 +286,7 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
 
     fn entry(&self) -> Option<LeafElement<'_>> {
         let level = &self.levels[self.depth.checked_sub(1)?];
-        level.run.leaf().get(level.index)
+        level.page.leaf().get(level.index)
     }
 
     /// Puts the root page on the empty stack.
@@ -305,9 +296,9 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
             None => self.push(self.bucket.header.root),
             Some(page) => {
                 let geometry = &self.bucket.reader.geometry;
-                let run = Run::inline(page).map_err(|error| geometry.error(PageId(0), error))?;
+                let page = PageBuf::inline(page).map_err(|error| geometry.error(PageId(0), error))?;
                 self.levels.clear();
-                self.levels.push(Level { run, index: 0 });
+                self.levels.push(Level { page, index: 0 });
                 self.depth = 1;
                 Ok(())
             }
@@ -315,14 +306,14 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
     }
 
     /// Goes down to a leaf, choosing an index on every page.
-    fn descend(&mut self, choose: impl Fn(&Run) -> usize) -> Result<(), Error> {
+    fn descend(&mut self, choose: impl Fn(&PageBuf) -> usize) -> Result<(), Error> {
         loop {
             let level = self.top().expect("descend starts with the root on the stack");
-            level.index = choose(&level.run);
-            if level.run.kind == PageKind::Leaf {
+            level.index = choose(&level.page);
+            if level.page.kind == PageKind::Leaf {
                 return Ok(());
             }
-            let Some((_, child)) = level.run.branch().get(level.index) else {
+            let Some((_, child)) = level.page.branch().get(level.index) else {
                 return Ok(());
             };
             self.push(child)?;
@@ -332,11 +323,11 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
     /// From an index that may be behind the last element of its leaf, moves on to where there is one.
     fn settle(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
         while let Some(level) = self.top() {
-            if level.index < level.run.count() {
-                if level.run.kind == PageKind::Leaf {
+            if level.index < level.page.count() {
+                if level.page.kind == PageKind::Leaf {
                     break;
                 }
-                let (_, child) = level.run.branch().get(level.index).expect("the index is below the count");
+                let (_, child) = level.page.branch().get(level.index).expect("the index is below the count");
                 self.push(child)?;
                 self.descend(|_| 0)?;
             } else if self.depth == 1 {
@@ -353,7 +344,7 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
 
     fn push(&mut self, page: PageId) -> Result<(), Error> {
         let reader = self.bucket.reader;
-        if self.levels[..self.depth].iter().any(|level| level.run.id == page) {
+        if self.levels[..self.depth].iter().any(|level| level.page.id == page) {
             return Err(Error::Cycle { page });
         }
         if self.depth >= MAX_DEPTH {
@@ -363,12 +354,12 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
             self.levels.push(Level::default());
         }
         let level = &mut self.levels[self.depth];
-        level.run.load_head(&reader.source, &reader.geometry, page)?;
-        self.loads += u64::from(level.run.header.overflow) + 1;
+        level.page.load_head(&reader.source, &reader.geometry, page)?;
+        self.loads += level.page.header.span();
         if self.loads > reader.geometry.page_count() {
             return Err(Error::TooManyPages { page });
         }
-        level.run.load_body(&reader.source, &reader.geometry, Extent::Whole)?;
+        level.page.load_body(&reader.source, &reader.geometry, Load::Whole)?;
         level.index = 0;
         self.depth += 1;
         Ok(())

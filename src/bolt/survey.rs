@@ -1,19 +1,21 @@
-//! What every page of a file is for, and what is on it: for people who look at pages.
+//! What every page of a file is used for, for people who look at pages.
 //!
-//! Damage doesn't stop a survey: a page that can't be used is told as such, and what is below it is not reached.
+//! Damage doesn't stop a survey: a page that can't be used is reported as damaged, and what is below it is not reached.
 
-use super::element::{BUCKET_FLAG, Extent as ElementExtent};
 use super::error::{Error, PageError};
-use super::freelist::{decode_ids, ids_extent};
-use super::layout::{BUCKET_HEADER_LEN, MAX_DEPTH, MAX_KEY_LEN, PAGE_HEADER_LEN, PageId, to_usize};
-use super::meta::BucketHeader;
-use super::page::{PageHeader, PageKind};
-use super::reach::PageSet;
+use super::freelist::FreelistPage;
+use super::geometry::Geometry;
+use super::layout::PageId;
+use super::page::PageKind;
+use super::page_set::PageSet;
 use super::read::Reader;
-use super::run::{Extent, Geometry, Run};
-use super::source::ReadAt;
+use super::storage::ReadAt;
+use super::tree_view::TreeItem;
 
-/// What a page is for.
+/// How many damaged pages are kept with the reason; more are only known to be damaged.
+const MAX_DAMAGED: usize = 100;
+
+/// What a page is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PageUse {
     /// One of the two metas.
@@ -24,17 +26,17 @@ pub enum PageUse {
     Branch,
     /// Keys and values.
     Leaf,
-    /// Goes on with the branch or leaf before it.
+    /// Continues the branch or leaf before it.
     Overflow,
-    /// In the freelist, or reached by nothing in a file without one.
+    /// In the freelist, or not reached in a file without a freelist.
     Free,
-    /// Reached by nothing, and not free: bbolt never uses it again.
+    /// Not reached and not free: bbolt never uses it again.
     Lost,
     /// Something leads to it, but it can't be used.
     Damaged,
 }
 
-/// What all pages are for.
+/// What all pages are used for.
 #[derive(Debug)]
 pub struct Survey {
     geometry: Geometry,
@@ -44,78 +46,21 @@ pub struct Survey {
     pub damaged: Vec<(PageId, PageError)>,
 }
 
-/// A step of a walk through the tree, from the top and from left to right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TreePage {
-    /// The page.
-    pub id: PageId,
-    /// Levels above it, buckets counted too.
-    pub depth: usize,
-    /// Branch or leaf.
-    pub kind: PageKind,
-    /// Elements on it.
-    pub count: usize,
-    /// Pages that follow and belong to it.
-    pub overflow: u32,
-    /// Bytes that header, table, keys and values take.
-    pub used: u64,
-    /// Bytes that page and overflow have.
-    pub len: u64,
-    /// Its first and its last key.
-    pub keys: Option<(Vec<u8>, Vec<u8>)>,
-    /// The bucket whose root it is; empty for the top level.
-    pub bucket: Option<(Vec<u8>, BucketHeader)>,
-}
-
-/// What a walk comes to.
-#[derive(Debug)]
-pub enum Step<'a> {
-    /// A page.
-    Page(&'a TreePage),
-    /// A bucket that lives inside its parent's page, so many levels down.
-    Inline(usize, &'a [u8], BucketHeader),
-    /// A page that can't be used, so many levels down.
-    Damaged(usize, PageId, &'a PageError),
-}
-
-/// One page with its overflow, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageView {
-    /// Its header.
-    pub header: PageHeader,
-    /// All its bytes, overflow included.
-    pub bytes: Vec<u8>,
-    /// Where keys and values are; of branch and leaf pages.
-    pub elements: Vec<ElementView>,
-    /// Ids of a freelist.
-    pub free: Vec<PageId>,
-}
-
-/// An element of a page: ranges of the page's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ElementView {
-    /// Whether the value is a bucket.
-    pub is_bucket: bool,
-    /// The key.
-    pub key: std::ops::Range<usize>,
-    /// The value; empty on a branch.
-    pub value: std::ops::Range<usize>,
-    /// The child page of a branch.
-    pub child: Option<PageId>,
-}
-
 impl Survey {
-    fn set(&mut self, wanted: PageUse) -> &mut PageSet {
-        let found = self.sets.iter_mut().find(|(kind, _)| *kind == wanted);
-        &mut found.expect("every use that is recorded has a set").1
+    fn new(geometry: Geometry, has_freelist: bool) -> Survey {
+        // A page in several sets has the use of the first.
+        let uses =
+            [PageUse::Damaged, PageUse::Freelist, PageUse::Branch, PageUse::Leaf, PageUse::Overflow, PageUse::Free];
+        let sets = uses.map(|page_use| (page_use, PageSet::new(&geometry)));
+        Survey { geometry, has_freelist, sets, damaged: Vec::new() }
     }
 
-    /// What a page is for.
+    /// What a page is used for.
     pub fn use_of(&self, page: PageId) -> PageUse {
         if page.0 < 2 {
             return PageUse::Meta;
         }
-        let found = self.sets.iter().find(|(_, set)| set.contains(page)).map(|(kind, _)| *kind);
+        let found = self.sets.iter().find(|(_, set)| set.contains(page)).map(|(page_use, _)| *page_use);
         // Without a freelist, bbolt takes for free what no tree reaches. (db.go freepages)
         found.unwrap_or(if self.has_freelist { PageUse::Lost } else { PageUse::Free })
     }
@@ -125,7 +70,8 @@ impl Survey {
         self.geometry.page_count()
     }
 
-    /// Neighbours of the same use, with their first page and how many they are. Branches and leaves stand alone.
+    /// Neighbouring pages of the same use: the use, the first page, the number of pages. Branches and leaves are not put
+    /// together.
     pub fn runs(&self) -> impl Iterator<Item = (PageUse, PageId, u64)> + '_ {
         let mut next = 0;
         std::iter::from_fn(move || {
@@ -133,229 +79,81 @@ impl Survey {
             if next >= self.page_count() {
                 return None;
             }
-            let kind = self.use_of(first);
+            let page_use = self.use_of(first);
             next += 1;
-            if !matches!(kind, PageUse::Branch | PageUse::Leaf | PageUse::Meta) {
-                while next < self.page_count() && self.use_of(PageId(next)) == kind {
+            if !matches!(page_use, PageUse::Branch | PageUse::Leaf | PageUse::Meta) {
+                while next < self.page_count() && self.use_of(PageId(next)) == page_use {
                     next += 1;
                 }
             }
-            Some((kind, first, next - first.0))
+            Some((page_use, first, next - first.0))
         })
+    }
+
+    fn set(&mut self, wanted: PageUse) -> &mut PageSet {
+        let found = self.sets.iter_mut().find(|(page_use, _)| *page_use == wanted);
+        &mut found.expect("every use that is recorded has a set").1
+    }
+
+    fn add_damaged(&mut self, page: PageId, error: PageError) {
+        self.set(PageUse::Damaged).insert(page);
+        if self.damaged.len() < MAX_DAMAGED {
+            self.damaged.push((page, error));
+        }
+    }
+
+    fn add_freelist<R: ReadAt>(&mut self, reader: &Reader<R>, page: PageId) -> Result<(), Error> {
+        let freelist = match FreelistPage::open(reader.source(), reader.geometry(), page) {
+            Ok(freelist) => freelist,
+            Err(Error::Page { error, .. }) => {
+                self.add_damaged(page, error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        freelist.page_ids().for_each(|id| _ = self.set(PageUse::Freelist).insert(id));
+        freelist.each_id(reader.source(), |id| _ = self.set(PageUse::Free).insert(id))
+    }
+
+    fn add_tree_item(&mut self, item: &TreeItem<'_>) {
+        match item {
+            TreeItem::Page(page) => {
+                let page_use = if page.kind == PageKind::Branch { PageUse::Branch } else { PageUse::Leaf };
+                self.set(page_use).insert(page.id);
+                for id in page.id.0 + 1..=page.id.0 + u64::from(page.overflow) {
+                    self.set(PageUse::Overflow).insert(PageId(id));
+                }
+            }
+            TreeItem::Damaged(_, page, error) => self.add_damaged(*page, **error),
+            TreeItem::Inline(..) => {}
+        }
     }
 }
 
 impl<R: ReadAt> Reader<R> {
-    /// Finds out what every page is for.
+    /// Finds out what every page is used for.
     ///
     /// # Errors
-    /// Only when the file can't be read.
+    /// Only if the file can't be read.
     pub fn survey(&self) -> Result<Survey, Error> {
-        let geometry = *self.geometry();
-        // The order counts: what is damaged is nothing else.
-        let sets =
-            [PageUse::Damaged, PageUse::Freelist, PageUse::Branch, PageUse::Leaf, PageUse::Overflow, PageUse::Free];
-        let sets = sets.map(|kind| (kind, PageSet::new(&geometry)));
-        let has_freelist = self.meta().freelist.is_some();
-        let mut survey = Survey { geometry, has_freelist, sets, damaged: Vec::new() };
-        if let Some(page) = self.meta().freelist {
-            match self.page(page) {
-                Ok(view) if view.header.kind() == Some(PageKind::Freelist) => {
-                    for id in page.0..=page.0 + u64::from(view.header.overflow) {
-                        survey.set(PageUse::Freelist).insert(PageId(id));
-                    }
-                    view.free.iter().for_each(|id| _ = survey.set(PageUse::Free).insert(*id));
-                }
-                Ok(view) => survey.damage(page, PageError::Kind { found: view.header.flags }),
-                Err(Error::Page { error, .. }) => survey.damage(page, error),
-                Err(error) => return Err(error),
-            }
+        let freelist = self.meta().freelist;
+        let mut survey = Survey::new(*self.geometry(), freelist.is_some());
+        if let Some(page) = freelist {
+            survey.add_freelist(self, page)?;
         }
-        self.walk_tree(&mut |step| {
-            match step {
-                Step::Page(page) => {
-                    let kind = if page.kind == PageKind::Branch { PageUse::Branch } else { PageUse::Leaf };
-                    survey.set(kind).insert(page.id);
-                    for id in page.id.0 + 1..=page.id.0 + u64::from(page.overflow) {
-                        survey.set(PageUse::Overflow).insert(PageId(id));
-                    }
-                }
-                Step::Damaged(_, page, error) => survey.damage(page, *error),
-                Step::Inline(..) => {}
-            }
+        self.walk_tree(&mut |item| {
+            survey.add_tree_item(&item);
             true
         })?;
         Ok(survey)
     }
-
-    /// Walks the tree and the buckets in it, until `visit` says false.
-    ///
-    /// # Errors
-    /// Only when the file can't be read.
-    pub fn walk_tree(&self, visit: &mut dyn FnMut(Step<'_>) -> bool) -> Result<(), Error> {
-        let root = self.meta().root;
-        let mut reached = PageSet::new(self.geometry());
-        let mut open = vec![Open { page: root.root, depth: 0, bucket: Some((Vec::new(), root)) }];
-        while let Some(next) = open.pop() {
-            let Open { page, depth, bucket } = next;
-            match self.tree_page(page, depth, bucket, &mut reached) {
-                Ok((page, below)) => {
-                    if !visit(Step::Page(&page)) {
-                        return Ok(());
-                    }
-                    for (name, header) in &below.inline {
-                        if !visit(Step::Inline(depth + 1, name, *header)) {
-                            return Ok(());
-                        }
-                    }
-                    open.extend(below.pages.into_iter().rev());
-                }
-                Err(Error::Page { page, error, .. }) => {
-                    if !visit(Step::Damaged(depth, page, &error)) {
-                        return Ok(());
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn tree_page(
-        &self,
-        page: PageId,
-        depth: usize,
-        bucket: Option<(Vec<u8>, BucketHeader)>,
-        reached: &mut PageSet,
-    ) -> Result<(TreePage, Below), Error> {
-        let (source, geometry) = (self.source(), self.geometry());
-        if depth > MAX_DEPTH || reached.contains(page) {
-            return Err(geometry.error(page, PageError::Repeated));
-        }
-        let mut run = Run::default();
-        run.load_head(source, geometry, page)?;
-        for id in page.0..=page.0 + u64::from(run.header.overflow) {
-            if !reached.insert(PageId(id)) {
-                return Err(geometry.error(page, PageError::Repeated));
-            }
-        }
-        run.load_body(source, geometry, Extent::Table)?;
-        let mut below = Below::default();
-        let mut scratch = Vec::new();
-        let key = |extent: &ElementExtent, scratch: &mut Vec<u8>| {
-            // A longer one is none that bbolt takes; verify tells of it.
-            let end = extent.value_start.min(extent.key_start + MAX_KEY_LEN as u64);
-            run.range(source, geometry, (extent.key_start, end), scratch).map(<[u8]>::to_vec)
-        };
-        let mut used = PAGE_HEADER_LEN as u64;
-        for index in 0..run.count() {
-            let extent = ElementExtent::decode(run.bytes(), run.kind, index);
-            used = extent.end;
-            if run.kind == PageKind::Branch {
-                below.pages.push(Open { page: extent.child, depth: depth + 1, bucket: None });
-            } else if extent.flags & BUCKET_FLAG != 0 {
-                let name = key(&extent, &mut scratch)?;
-                let end = extent.end.min(extent.value_start + BUCKET_HEADER_LEN as u64);
-                let value = run.range(source, geometry, (extent.value_start, end), &mut scratch)?;
-                let Some(header) = BucketHeader::decode(value) else { continue };
-                match header.root {
-                    PageId(0) => below.inline.push((name, header)),
-                    root => below.pages.push(Open { page: root, depth: depth + 1, bucket: Some((name, header)) }),
-                }
-            }
-        }
-        let ends =
-            run.count().checked_sub(1).map(|last| [0, last].map(|at| ElementExtent::decode(run.bytes(), run.kind, at)));
-        let keys = match ends {
-            Some([first, last]) => Some((key(&first, &mut scratch)?, key(&last, &mut scratch)?)),
-            None => None,
-        };
-        let (kind, count, overflow, len) = (run.kind, run.count(), run.header.overflow, run.run_len);
-        Ok((TreePage { id: page, depth, kind, count, overflow, used, len, keys, bucket }, below))
-    }
-
-    /// Reads one page with its overflow, whatever it is.
-    ///
-    /// # Errors
-    /// [`Error::Page`] when it can't be taken apart.
-    pub fn page(&self, page: PageId) -> Result<PageView, Error> {
-        let (source, geometry) = (self.source(), self.geometry());
-        let fail = |error| geometry.error(page, error);
-        if page >= geometry.high_water {
-            return Err(fail(PageError::OutOfBounds { high_water: geometry.high_water }));
-        }
-        let mut head = [0; PAGE_HEADER_LEN];
-        source.read_full_at(&mut head, geometry.offset(page)).map_err(Error::io("reading a page"))?;
-        let header = PageHeader::decode(&head).expect("16 bytes hold a header");
-        let mut view = PageView { header, bytes: Vec::new(), elements: Vec::new(), free: Vec::new() };
-        match header.kind() {
-            Some(PageKind::Branch | PageKind::Leaf) => {
-                let mut run = Run::default();
-                run.load(source, geometry, page, Extent::Whole)?;
-                let element = |index| element(&ElementExtent::decode(run.bytes(), run.kind, index), run.kind);
-                view.elements = (0..run.count()).map(element).collect();
-                view.bytes = run.bytes().to_vec();
-            }
-            Some(PageKind::Freelist) => {
-                let len = geometry.check_header(page, &header).map_err(fail)?;
-                view.bytes = self.bytes(page, len)?;
-                let (start, count) = ids_extent(&header, &view.bytes, len).map_err(fail)?;
-                view.free = decode_ids(&view.bytes[start..]).take(to_usize(count)).collect();
-            }
-            Some(PageKind::Meta) | None => view.bytes = self.bytes(page, geometry.page_size as u64)?,
-        }
-        Ok(view)
-    }
-
-    fn bytes(&self, page: PageId, len: u64) -> Result<Vec<u8>, Error> {
-        let geometry = self.geometry();
-        let at = geometry.offset(page);
-        let there = geometry.file_len.saturating_sub(at).min(len);
-        let mut bytes = vec![0; to_usize(there)];
-        let read = self.source().read_full_at(&mut bytes, at).map_err(Error::io("reading a page"))?;
-        bytes.truncate(read);
-        Ok(bytes)
-    }
-}
-
-impl Survey {
-    fn damage(&mut self, page: PageId, error: PageError) {
-        self.set(PageUse::Damaged).insert(page);
-        if self.damaged.len() < 100 {
-            self.damaged.push((page, error));
-        }
-    }
-}
-
-fn element(extent: &ElementExtent, kind: PageKind) -> ElementView {
-    let (key, value) = (to_usize(extent.key_start), to_usize(extent.value_start));
-    ElementView {
-        is_bucket: kind == PageKind::Leaf && extent.flags & BUCKET_FLAG != 0,
-        key: key..value,
-        value: value..to_usize(extent.end),
-        child: (kind == PageKind::Branch).then_some(extent.child),
-    }
-}
-
-/// A page that is still to be visited.
-#[derive(Debug)]
-struct Open {
-    page: PageId,
-    depth: usize,
-    bucket: Option<(Vec<u8>, BucketHeader)>,
-}
-
-/// What a page leads to.
-#[derive(Debug, Default)]
-struct Below {
-    pages: Vec<Open>,
-    inline: Vec<(Vec<u8>, BucketHeader)>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bolt::Db;
+    use crate::bolt::layout::to_usize;
 
     /// A file with a branch, leaves, overflow and free pages.
     fn file() -> Vec<u8> {
@@ -403,9 +201,9 @@ mod tests {
     fn a_walk_visits_buckets_and_pages_from_left_to_right() {
         let reader = Reader::open(file()).unwrap();
         let (mut names, mut firsts) = (Vec::new(), Vec::new());
-        let walk = &mut |step: Step<'_>| {
-            match step {
-                Step::Page(page) => {
+        let walk = &mut |item: TreeItem<'_>| {
+            match item {
+                TreeItem::Page(page) => {
                     if let Some((name, _)) = &page.bucket {
                         names.push(String::from_utf8(name.clone()).unwrap());
                     }
@@ -413,8 +211,8 @@ mod tests {
                         firsts.push(page.keys.clone().unwrap().0);
                     }
                 }
-                Step::Inline(_, name, _) => names.push(format!("inline {}", String::from_utf8_lossy(name))),
-                Step::Damaged(..) => panic!("{step:?}"),
+                TreeItem::Inline(_, name, _) => names.push(format!("inline {}", String::from_utf8_lossy(name))),
+                TreeItem::Damaged(..) => panic!("{item:?}"),
             }
             true
         };
@@ -424,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_and_the_rest_is_seen() {
+    fn damage_is_reported_and_the_rest_is_surveyed() {
         let mut bytes = file();
         let leaf = {
             let reader = Reader::open(&bytes[..]).unwrap();

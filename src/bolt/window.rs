@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 
 use super::layout::to_usize;
-use super::source::ReadAt;
+use super::storage::ReadAt;
 
 /// First and largest read ahead, in bytes. A jump starts again with the small one.
 const SMALL: usize = 16 << 10;

@@ -83,6 +83,10 @@ pub(crate) fn ask(verb: &[&str], version: &str, lines: &[String]) -> Vec<Value> 
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Clusters of real raft at a time: more only wait for each other on two cores. One of op-conductor takes two of them.
+#[cfg(feature = "gate")]
+pub(crate) static SLOTS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(4);
+
 /// Sees that no container and no network is left of the site `name`, or of those whose names begin so.
 #[cfg(feature = "gate")]
 pub(crate) fn nothing_left(name: &str) {

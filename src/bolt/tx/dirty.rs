@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::super::layout::PageId;
-use super::super::source::Storage;
+use super::super::storage::Storage;
 
 /// So many bytes are gathered before they are written: few calls, and the buffer stays in the processor's cache.
 const ENOUGH: usize = 1 << 20;
@@ -14,11 +14,11 @@ const ENOUGH: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     bytes: Vec<u8>,
-    runs: Vec<Run>,
+    runs: Vec<DirtyRun>,
 }
 
 #[derive(Debug)]
-struct Run {
+struct DirtyRun {
     page: PageId,
     range: Range<usize>,
 }
@@ -28,7 +28,7 @@ impl Dirty {
     pub(super) fn add(&mut self, page: PageId, len: usize) -> &mut [u8] {
         let start = self.bytes.len();
         self.bytes.resize(start + len, 0);
-        self.runs.push(Run { page, range: start..start + len });
+        self.runs.push(DirtyRun { page, range: start..start + len });
         &mut self.bytes[start..]
     }
 
@@ -40,7 +40,7 @@ impl Dirty {
     /// Writes all runs by page id, neighbours at once, and forgets them.
     pub(super) fn write<S: Storage>(&mut self, storage: &mut S, page_size: usize) -> io::Result<()> {
         self.runs.sort_unstable_by_key(|run| run.page);
-        let follows = |a: &Run, b: &Run| {
+        let follows = |a: &DirtyRun, b: &DirtyRun| {
             let pages = ((a.range.end - a.range.start) / page_size) as u64;
             a.range.end == b.range.start && a.page.0 + pages == b.page.0
         };
@@ -60,7 +60,7 @@ impl Dirty {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::source::ReadAt;
+    use super::super::super::storage::ReadAt;
     use super::*;
 
     /// Remembers where it was written to.

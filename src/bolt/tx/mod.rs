@@ -11,16 +11,17 @@ use std::collections::BTreeMap;
 
 use self::dirty::Dirty;
 use self::tree::Tree;
-use super::element::{BUCKET_FLAG, LeafElement};
+use super::bucket::{BUCKET_HEADER_LEN, BucketHeader, split_bucket};
+use super::element::{BUCKET_FLAG, LeafElement, check_key};
 use super::error::{Error, PageError};
-use super::freelist::{Freelist, decode_ids, ids_extent};
-use super::layout::{MAX_KEY_LEN, MAX_VALUE_LEN, PageId, TxId, is_page_size};
-use super::meta::{BucketHeader, Meta};
+use super::freelist::{Freelist, FreelistPage};
+use super::geometry::Geometry;
+use super::layout::{MAX_VALUE_LEN, PageId, TxId, is_page_size};
+use super::meta::Meta;
 use super::page::{PageHeader, PageKind};
-use super::reach::reachable_pages;
-use super::read::{Metas, split_bucket};
-use super::run::{Geometry, Run};
-use super::source::{ReadAt, Storage};
+use super::read::Metas;
+use super::storage::{ReadAt, Storage};
+use super::tree::reachable_pages;
 
 /// bbolt maps at least this much, then doubles up to 1 GiB, then adds 1 GiB at a time. (db.go mmapSize)
 const MIN_MAP_LEN: u64 = 32 << 10;
@@ -35,6 +36,8 @@ pub struct Db<S> {
     page_size: usize,
     meta: Meta,
     freelist: Freelist,
+    /// Of the freelist that `meta` leads to.
+    freelist_overflow: u32,
     /// Length of the memory map that bbolt would have: the file grows by it.
     map_len: u64,
     /// Length of the file as bbolt remembers it: 0 after opening. (db.go filesz, until 1.3.6)
@@ -84,18 +87,13 @@ impl<S: Storage> Db<S> {
         if end > file_len {
             return Err(geometry.error(meta.high_water, PageError::Truncated { end, file_len }));
         }
-        let free = match meta.freelist {
-            Some(page) => read_freelist(&storage, &geometry, page)?,
-            None => {
-                let reachable = reachable_pages(&storage, &geometry, meta.root.root)?;
-                (2..geometry.page_count()).map(PageId).filter(|page| !reachable.contains(*page)).collect()
-            }
-        };
+        let (free, freelist_overflow) = read_freelist(&storage, &geometry, &meta)?;
         Ok(Db {
             storage,
             page_size: metas.page_size,
             meta,
             freelist: Freelist::new(free),
+            freelist_overflow,
             map_len: map_len(file_len, metas.page_size),
             known_len: 0,
             broken: false,
@@ -140,22 +138,21 @@ impl<S: Storage> Db<S> {
     }
 }
 
-fn read_freelist<S: ReadAt>(storage: &S, geometry: &Geometry, page: PageId) -> Result<Vec<PageId>, Error> {
-    let fail = |error| geometry.error(page, error);
-    geometry.check_start(page).map_err(fail)?;
-    let offset = geometry.offset(page);
-    let mut head = [0; 24];
-    storage.read_full_at(&mut head, offset).map_err(Error::io("reading the freelist"))?;
-    let header = PageHeader::decode(&head).expect("24 bytes hold a header");
-    let run_len = geometry.check_header(page, &header).map_err(fail)?;
-    if header.kind() != Some(PageKind::Freelist) {
-        return Err(fail(PageError::Kind { found: header.flags }));
-    }
-    let (start, count) = ids_extent(&header, &head, run_len).map_err(fail)?;
-    let len = usize::try_from(count * 8).map_err(|_| fail(PageError::FreelistCount { count, run_len }))?;
-    let mut bytes = vec![0; len];
-    storage.read_full_at(&mut bytes, offset + start as u64).map_err(Error::io("reading the freelist"))?;
-    Ok(decode_ids(&bytes).filter(|id| id.0 > 1 && *id < geometry.high_water).collect())
+/// The free pages, and the overflow of the list's own page.
+fn read_freelist<S: ReadAt>(storage: &S, geometry: &Geometry, meta: &Meta) -> Result<(Vec<PageId>, u32), Error> {
+    let Some(page) = meta.freelist else {
+        let reachable = reachable_pages(storage, geometry, meta.root.root)?;
+        let free = (2..geometry.page_count()).map(PageId).filter(|page| !reachable.contains(*page));
+        return Ok((free.collect(), 0));
+    };
+    let list = FreelistPage::open(storage, geometry, page)?;
+    let mut free = Vec::new();
+    list.each_id(storage, |id| {
+        if id.0 > 1 && id < geometry.high_water {
+            free.push(id);
+        }
+    })?;
+    Ok((free, list.overflow()))
 }
 
 fn map_len(size: u64, page_size: usize) -> u64 {
@@ -191,7 +188,7 @@ impl<S: Storage> Tx<'_, S> {
         let tree = Tree::empty_leaf();
         let value = tree.encode_inline(self.db.page_size);
         self.root.put(&self.db.storage, &self.geometry, BUCKET_FLAG, name, &value)?;
-        self.buckets.insert(name.to_vec(), Tree::inline(BucketHeader::default(), value[16..].to_vec()));
+        self.buckets.insert(name.to_vec(), Tree::inline(BucketHeader::default(), value[BUCKET_HEADER_LEN..].to_vec()));
         Ok(true)
     }
 
@@ -213,8 +210,7 @@ impl<S: Storage> Tx<'_, S> {
         self.db.broken = true;
         self.spill()?;
         if let Some(old) = self.db.meta.freelist {
-            let overflow = self.overflow_on_disk(old)?;
-            self.db.freelist.free(old, overflow);
+            self.db.freelist.free(old, self.db.freelist_overflow);
         }
         self.write_freelist()?;
         self.write_dirty()?;
@@ -283,6 +279,7 @@ impl<S: Storage> Tx<'_, S> {
         let page = self.allocate(pages)?;
         self.db.freelist.encode(page, pages, self.dirty.add(page, pages * self.db.page_size));
         self.meta.freelist = Some(page);
+        self.db.freelist_overflow = u32::try_from(pages - 1).expect("a freelist of 2^32 pages would not fit in memory");
         if self.meta.high_water > before {
             self.db.grow(self.meta.high_water)?;
         }
@@ -302,20 +299,5 @@ impl<S: Storage> Tx<'_, S> {
         }
         self.meta.high_water = PageId(page.0 + pages as u64);
         Ok(page)
-    }
-
-    fn overflow_on_disk(&self, page: PageId) -> Result<u32, Error> {
-        let mut head = [0; Run::HEADER_LEN];
-        let offset = page.0 * self.db.page_size as u64;
-        self.db.storage.read_full_at(&mut head, offset).map_err(Error::io("reading the freelist"))?;
-        Ok(PageHeader::decode(&head).expect("16 bytes hold a header").overflow)
-    }
-}
-
-fn check_key(key: &[u8]) -> Result<(), Error> {
-    match key.len() {
-        0 => Err(Error::EmptyKey),
-        len if len > MAX_KEY_LEN => Err(Error::KeyTooLong { len }),
-        _ => Ok(()),
     }
 }

@@ -6,13 +6,14 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use super::super::element::{BUCKET_FLAG, LeafElement};
+use super::super::bucket::{BUCKET_HEADER_LEN, BucketHeader};
+use super::super::element::{BUCKET_FLAG, ELEMENT_LEN, Element, LeafElement, table_len};
 use super::super::error::{Error, PageError};
-use super::super::layout::{BUCKET_HEADER_LEN, ELEMENT_LEN, MAX_DEPTH, PAGE_HEADER_LEN, PageId};
-use super::super::meta::BucketHeader;
-use super::super::page::{PageHeader, PageKind};
-use super::super::run::{Extent, Geometry, Run};
-use super::super::source::{ReadAt, Storage};
+use super::super::geometry::Geometry;
+use super::super::layout::{MAX_DEPTH, PageId};
+use super::super::page::{PAGE_HEADER_LEN, PageHeader, PageKind};
+use super::super::page_buf::{Load, PageBuf};
+use super::super::storage::{ReadAt, Storage};
 use super::Tx;
 
 /// A node splits only if each half keeps two keys. (bbolt node.go minKeysPerPage)
@@ -63,8 +64,8 @@ impl Node {
         Node { leaf, page: None, key: None, parent, children: Vec::new(), items: Vec::new(), spilled: false }
     }
 
-    fn read(run: &Run, parent: Option<NodeId>) -> Node {
-        let mut node = Node::new(run.kind == PageKind::Leaf, parent);
+    fn read(page: &PageBuf, parent: Option<NodeId>) -> Node {
+        let mut node = Node::new(page.kind == PageKind::Leaf, parent);
         node.items = if node.leaf {
             let item = |e: LeafElement<'_>| Item {
                 flags: e.flags,
@@ -72,9 +73,9 @@ impl Node {
                 key: e.key.to_vec(),
                 value: e.value.to_vec(),
             };
-            run.leaf().iter().map(item).collect()
+            page.leaf().iter().map(item).collect()
         } else {
-            let branch = run.branch();
+            let branch = page.branch();
             let item = |(key, child): (&[u8], PageId)| Item { flags: 0, child, key: key.to_vec(), value: Vec::new() };
             (0..branch.count()).filter_map(|index| branch.get(index)).map(item).collect()
         };
@@ -119,27 +120,15 @@ fn encode(leaf: bool, items: &[Item], id: PageId, overflow: u32, bytes: &mut [u8
     };
     let count = count.ok_or_else(too_many)?;
     PageHeader { id, flags: kind.flags(), count, overflow }.encode(bytes);
-    let mut data = PAGE_HEADER_LEN + ELEMENT_LEN * items.len();
+    let mut at = table_len(count);
     for (index, item) in items.iter().enumerate() {
-        let at = PAGE_HEADER_LEN + ELEMENT_LEN * index;
-        let word = |len: usize| {
-            u32::try_from(len).expect("a page run is below 4 GiB: keys and values are bounded").to_le_bytes()
-        };
-        let element = &mut bytes[at..at + ELEMENT_LEN];
-        if leaf {
-            element[0..4].copy_from_slice(&item.flags.to_le_bytes());
-            element[4..8].copy_from_slice(&word(data - at));
-            element[8..12].copy_from_slice(&word(item.key.len()));
-            element[12..16].copy_from_slice(&word(item.value.len()));
-        } else {
-            element[0..4].copy_from_slice(&word(data - at));
-            element[4..8].copy_from_slice(&word(item.key.len()));
-            element[8..16].copy_from_slice(&item.child.0.to_le_bytes());
-        }
-        for part in [&item.key, &item.value] {
-            bytes[data..data + part.len()].copy_from_slice(part);
-            data += part.len();
-        }
+        let (key_end, end) = (at + item.key.len(), at + item.key.len() + item.value.len());
+        let (key_start, value_start) = (at as u64, key_end as u64);
+        let element = Element { flags: item.flags, child: item.child, key_start, value_start, end: end as u64 };
+        element.encode(bytes, kind, index);
+        bytes[at..key_end].copy_from_slice(&item.key);
+        bytes[key_end..end].copy_from_slice(&item.value);
+        at = end;
     }
     Ok(())
 }
@@ -215,7 +204,7 @@ impl Tree {
         key: &[u8],
         found: impl FnOnce(LeafElement<'_>) -> T,
     ) -> Result<Option<T>, Error> {
-        let mut run = Run::default();
+        let mut buf = PageBuf::default();
         let mut page = self.header.root;
         for _ in 0..MAX_DEPTH {
             let node = if page == self.header.root { self.root } else { self.by_page.get(&page).copied() };
@@ -229,12 +218,12 @@ impl Tree {
                 page = node.items[node.child_index(key)].child;
                 continue;
             }
-            self.load(&mut run, source, geometry, page)?;
-            if run.kind == PageKind::Leaf {
-                let leaf = run.leaf();
+            self.load(&mut buf, source, geometry, page)?;
+            if buf.kind == PageKind::Leaf {
+                let leaf = buf.leaf();
                 return Ok(leaf.get(leaf.search(key)).filter(|element| element.key == key).map(found));
             }
-            let branch = run.branch();
+            let branch = buf.branch();
             page = branch.get(branch.search(key)).map_or(PageId(0), |(_, child)| child);
         }
         Err(Error::TooDeep { page })
@@ -284,10 +273,10 @@ impl Tree {
         if let Some(node) = known {
             return Ok(node);
         }
-        let mut run = Run::default();
-        self.load(&mut run, source, geometry, page)?;
-        let mut node = Node::read(&run, parent);
-        node.page = (page != PageId(0)).then_some((page, run.header.overflow));
+        let mut buf = PageBuf::default();
+        self.load(&mut buf, source, geometry, page)?;
+        let mut node = Node::read(&buf, parent);
+        node.page = (page != PageId(0)).then_some((page, buf.header.overflow));
         let id = self.nodes.len();
         self.nodes.push(node);
         self.by_page.insert(page, id);
@@ -298,10 +287,10 @@ impl Tree {
         Ok(id)
     }
 
-    fn load<R: ReadAt>(&self, run: &mut Run, source: &R, geometry: &Geometry, page: PageId) -> Result<(), Error> {
+    fn load<R: ReadAt>(&self, buf: &mut PageBuf, source: &R, geometry: &Geometry, page: PageId) -> Result<(), Error> {
         match &self.inline {
-            Some(bytes) => *run = Run::inline(bytes).map_err(|error| geometry.error(page, error))?,
-            None => run.load(source, geometry, page, Extent::Whole)?,
+            Some(bytes) => *buf = PageBuf::inline(bytes).map_err(|error| geometry.error(page, error))?,
+            None => buf.load(source, geometry, page, Load::Whole)?,
         }
         Ok(())
     }

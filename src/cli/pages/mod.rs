@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use op_conductor_init::bolt::{self, Metas, PageId, PageUse, Step, Survey};
+use op_conductor_init::bolt::{self, Metas, PageId, PageUse, Survey, TreeItem};
 use op_conductor_init::state::{self, Database};
 
 use super::failure::Failure;
@@ -92,8 +92,8 @@ fn word(kind: PageUse) -> &'static str {
 fn list(reader: &Database) -> Result<String, bolt::Error> {
     let survey = reader.survey()?;
     let mut pages = std::collections::BTreeMap::new();
-    reader.walk_tree(&mut |step| {
-        if let Step::Page(page) = step {
+    reader.walk_tree(&mut |item| {
+        if let TreeItem::Page(page) = item {
             pages.insert(page.id, (page.count, page.used, page.len));
         }
         true
@@ -122,9 +122,9 @@ fn damaged(survey: &Survey, text: &mut String) {
 fn tree(reader: &Database) -> Result<String, bolt::Error> {
     let mut text = String::new();
     let mut line = |depth: usize, line: &str| _ = writeln!(text, "{:indent$}{line}", "", indent = 2 * depth);
-    reader.walk_tree(&mut |step| {
-        match step {
-            Step::Page(page) => {
+    reader.walk_tree(&mut |item| {
+        match item {
+            TreeItem::Page(page) => {
                 let keys = page
                     .keys
                     .as_ref()
@@ -141,11 +141,11 @@ fn tree(reader: &Database) -> Result<String, bolt::Error> {
                 let (kind, id) = (page.kind.name(), page.id);
                 line(page.depth, &format!("{bucket}{kind} {id}{overflow}: {elements}{keys}"));
             }
-            Step::Inline(depth, name, header) => {
+            TreeItem::Inline(depth, name, header) => {
                 let name = show::key(name);
                 line(depth, &format!("bucket {name} (sequence {}): inside the page above", header.sequence));
             }
-            Step::Damaged(depth, page, error) => line(depth, &format!("DAMAGED {page}: {error}")),
+            TreeItem::Damaged(depth, page, error) => line(depth, &format!("DAMAGED {page}: {error}")),
         }
         true
     })?;
