@@ -15,7 +15,7 @@ use crate::durable::open_file;
 use crate::durable::{self, Recovery, Staging};
 use crate::report::Progress;
 use crate::state::dir::{self, LOG_FILE, STABLE_FILE};
-use crate::state::{self, Servers, StateDir};
+use crate::state::{self, Servers, StateDir, describe_damage};
 
 /// Where the compacted state goes.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ pub enum Error {
         source: bolt::Error,
     },
     /// A database is damaged: what can't be read would be lost for good.
-    #[error("{} is damaged: {problem}", path.display())]
+    #[error("{} is damaged: {}", path.display(), describe_damage(problem))]
     Damaged {
         /// Which file.
         path: PathBuf,

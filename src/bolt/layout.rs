@@ -27,9 +27,9 @@ pub const MIN_PAGE_SIZE: usize = 1024;
 /// Largest page size we accept, in bytes.
 pub const MAX_PAGE_SIZE: usize = 65536;
 /// Longest key in bytes. (bbolt bucket.go MaxKeySize)
-pub const MAX_KEY_LEN: usize = 32768;
+pub(crate) const MAX_KEY_LEN: usize = 32768;
 /// Longest value in bytes. (bbolt bucket.go MaxValueSize)
-pub const MAX_VALUE_LEN: usize = (1 << 31) - 2;
+pub(crate) const MAX_VALUE_LEN: usize = (1 << 31) - 2;
 
 /// Levels of pages that are followed at most, nested buckets included. A branch has at least two children, so a real
 /// file of this depth would hold 2^64 pages.

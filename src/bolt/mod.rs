@@ -29,7 +29,7 @@ pub use bulk::{BulkBucket, BulkWriter};
 pub use check::{Check, PageCounts, Problem, ProblemKind, check};
 pub use element::LeafElement;
 pub use error::{Error, MetaError, PageError};
-pub use layout::{MAX_KEY_LEN, MAX_PAGE_SIZE, MAX_VALUE_LEN, MIN_PAGE_SIZE, PageId, TxId, is_page_size};
+pub use layout::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, PageId, TxId, is_page_size};
 pub use live::{Attempts, Limits, LiveError, LiveSource, read_committed};
 pub use meta::Meta;
 pub use page::{PageHeader, PageKind};

@@ -35,7 +35,7 @@ impl PageKind {
     }
 
     /// The kind with exactly these flags; `None` for unknown or mixed ones.
-    pub const fn from_flags(flags: u16) -> Option<PageKind> {
+    pub(crate) const fn from_flags(flags: u16) -> Option<PageKind> {
         match flags {
             0x01 => Some(PageKind::Branch),
             0x02 => Some(PageKind::Leaf),
@@ -61,7 +61,7 @@ impl PageKind {
 pub struct PageHeader {
     /// The page's own number.
     pub id: PageId,
-    /// See [`PageKind::from_flags`].
+    /// What the page is: see [`PageHeader::kind`].
     pub flags: u16,
     /// Number of elements; 0xFFFF in a freelist means that the first id holds the count.
     pub count: u16,

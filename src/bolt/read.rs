@@ -1,8 +1,8 @@
 //! Reading: the two metas, buckets, and cursors that walk a bucket in key order.
 //!
-//! Nothing is mapped into memory, nothing is locked, nothing is trusted. A file that another process writes can be
-//! read too: bolt is copy-on-write, so what was read between two looks at the metas that agree
-//! ([`Reader::is_current`]) is one committed state.
+//! Nothing is mapped into memory, nothing is locked, nothing is trusted. A file can be read while another process writes
+//! to it: bolt is copy-on-write, so if the metas are the same before and after ([`Reader::is_current`]), everything read
+//! in between is one committed state.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::page_buf::{Load, PageBuf};
 use super::storage::ReadAt;
 use super::window::Window;
 
-/// Both metas of a file, judged as bbolt judges them.
+/// Both metas of a file, valid or not as bbolt decides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metas {
     /// Bytes of a page.
@@ -32,10 +32,13 @@ pub struct Metas {
 }
 
 impl Metas {
-    /// Reads and judges both metas.
+    /// Reads and checks both metas.
     ///
-    /// The page size is that of meta 0; when that is not valid, of a meta 1 that says where it was found. (bbolt
+    /// The page size is that of meta 0; if it is not valid, that of a meta 1 which is where its page size puts it. (bbolt
     /// >= 1.3.7 db.go getPageSize)
+    ///
+    /// # Errors
+    /// [`Error::Empty`] and [`Error::NoMeta`] if it is not a bolt file.
     pub fn read<R: ReadAt + ?Sized>(source: &R) -> Result<Metas, Error> {
         if source.byte_len().map_err(Error::io("reading the length of the file"))? == 0 {
             return Err(Error::Empty);
@@ -66,9 +69,9 @@ impl Metas {
     }
 }
 
-type JudgedMeta = (Result<Meta, MetaError>, Option<TxId>);
+type CheckedMeta = (Result<Meta, MetaError>, Option<TxId>);
 
-fn read_meta<R: ReadAt + ?Sized>(source: &R, offset: u64) -> Result<JudgedMeta, Error> {
+fn read_meta<R: ReadAt + ?Sized>(source: &R, offset: u64) -> Result<CheckedMeta, Error> {
     let mut head = [0; PAGE_HEADER_LEN + META_LEN];
     let len = source.read_full_at(&mut head, offset).map_err(Error::io("reading a meta page"))?;
     Ok((Meta::decode(&head[..len]), raw_txid(&head[..len])))
@@ -103,7 +106,7 @@ impl<R: ReadAt> Reader<R> {
     /// Reads the metas of `source`.
     ///
     /// # Errors
-    /// [`Error::Empty`] and [`Error::NoMeta`] when it is no bolt file; pages are looked at only when asked for.
+    /// [`Error::Empty`] and [`Error::NoMeta`] if it is not a bolt file; pages are checked only when they are read.
     pub fn open(source: R) -> Result<Reader<R>, Error> {
         let metas = Metas::read(&source)?;
         let file_len = source.byte_len().map_err(Error::io("reading the length of the file"))?;
@@ -126,12 +129,15 @@ impl<R: ReadAt> Reader<R> {
         self.geometry.file_len
     }
 
-    /// Reads the file's first bytes as they are, whatever they hold; gives how many there were.
+    /// Reads the file's first bytes, unchecked; returns how many there were.
     pub(crate) fn read_raw(&self, buf: &mut [u8]) -> Result<usize, Error> {
         self.source.inner().read_full_at(buf, 0).map_err(Error::io("copying the file"))
     }
 
-    /// Whether no transaction was committed since this reader was opened: then all that was read is one state.
+    /// Whether no transaction was committed since this reader was opened: then everything read is one state.
+    ///
+    /// # Errors
+    /// Only if the file can't be read.
     pub fn is_current(&self) -> Result<bool, Error> {
         match Metas::read(self.source.inner()) {
             Ok(metas) => Ok(metas == self.metas),
@@ -140,9 +146,9 @@ impl<R: ReadAt> Reader<R> {
         }
     }
 
-    /// Waits until a transaction is committed, but not for longer than `at_most`. What has to be read within one
-    /// committed state of a busy file is best read right behind a commit.
-    pub fn wait_for_commit(&self, at_most: Duration) -> Result<(), Error> {
+    /// Waits until a transaction is committed, for at most `at_most`. Right after a commit is the best time to read
+    /// something within one committed state of a busy file.
+    pub(crate) fn wait_for_commit(&self, at_most: Duration) -> Result<(), Error> {
         let end = Instant::now() + at_most;
         while self.is_current()? && Instant::now() < end {
             std::thread::sleep(Duration::from_micros(100));
@@ -150,8 +156,8 @@ impl<R: ReadAt> Reader<R> {
         Ok(())
     }
 
-    /// How many pages are free, by the header of the freelist; none when it isn't on disk or can't be read.
-    pub fn free_page_count(&self) -> Option<u64> {
+    /// How many pages are free, by the header of the freelist; `None` if it is not on disk or can't be read.
+    pub(crate) fn free_page_count(&self) -> Option<u64> {
         let freelist = FreelistPage::open(&self.source, &self.geometry, self.meta().freelist?);
         freelist.ok().map(|freelist| freelist.id_count())
     }
@@ -161,7 +167,10 @@ impl<R: ReadAt> Reader<R> {
         Bucket { reader: self, header: self.meta().root, inline: None }
     }
 
-    /// The bucket `name` of the top level; none when there is no such key.
+    /// The bucket `name` of the top level; `None` if the key does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] if the key is not a bucket, and all errors of reading.
     pub fn bucket(&self, name: &[u8]) -> Result<Option<Bucket<'_, R>>, Error> {
         self.root().bucket(name)
     }
@@ -190,12 +199,15 @@ impl<'r, R: ReadAt> Bucket<'r, R> {
         self.header
     }
 
-    /// Whether it lives inside its parent's page.
+    /// Whether it is inside its parent's page.
     pub fn is_inline(&self) -> bool {
         self.inline.is_some()
     }
 
-    /// The nested bucket `name`; none when there is no such key.
+    /// The nested bucket `name`; `None` if the key does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] if the key is not a bucket, and all errors of reading.
     pub fn bucket(&self, name: &[u8]) -> Result<Option<Bucket<'r, R>>, Error> {
         let mut cursor = self.cursor();
         match cursor.seek(name)? {
@@ -211,7 +223,7 @@ impl<'r, R: ReadAt> Bucket<'r, R> {
         }
     }
 
-    /// The value of `key`.
+    /// The value of `key`; `None` if the key does not exist or is a bucket.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut cursor = self.cursor();
         Ok(cursor.seek(key)?.filter(|entry| entry.key == key && !entry.is_bucket()).map(|entry| entry.value.to_vec()))
@@ -223,17 +235,17 @@ impl<'r, R: ReadAt> Bucket<'r, R> {
     }
 }
 
-/// Walks a bucket in key order. Entries are borrowed from the cursor until it moves.
+/// Moves through a bucket in key order. Entries are borrowed from the cursor until it moves.
 ///
-/// Work is bounded by the file: a tree that leads to more pages than there are, or back to itself, is an error.
+/// Work is bounded by the file: a tree that leads to more pages than the file has, or back to itself, is an error.
 #[derive(Debug)]
 pub struct Cursor<'b, R> {
     bucket: &'b Bucket<'b, R>,
-    /// Pages from the root to the leaf; those behind `depth` are kept for their buffers.
+    /// Pages from the root to the leaf; those from `depth` on are kept for their buffers.
     levels: Vec<Level>,
     depth: usize,
-    /// Pages loaded since the root, overflow included. A sound tree reaches each once, so neither the bytes that are
-    /// read nor those that are kept are more than the file's.
+    /// Pages loaded since the root, overflow included. A sound tree reaches each once, so a cursor neither reads nor
+    /// keeps more bytes than the file has.
     loads: u64,
 }
 
@@ -251,14 +263,14 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
         self.settle()
     }
 
-    /// Moves to the last key. An empty last leaf gives none, as in bbolt.
+    /// Moves to the last key. If the last leaf is empty there is no entry, as in bbolt.
     pub fn last(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
         self.restart()?;
         self.descend(|page| page.count().saturating_sub(1))?;
         Ok(self.entry())
     }
 
-    /// Moves to the first key that is not below `key`.
+    /// Moves to the first key that is not less than `key`.
     pub fn seek(&mut self, key: &[u8]) -> Result<Option<LeafElement<'_>>, Error> {
         self.restart()?;
         self.descend(|page| match page.kind {
@@ -268,7 +280,7 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
         self.settle()
     }
 
-    /// Moves to the next key; to the first after [`Bucket::cursor`].
+    /// Moves to the next key; a new cursor moves to the first.
     #[expect(clippy::should_implement_trait, reason = "entries borrow from the cursor: no Iterator can do that")]
     pub fn next(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
         match self.top() {
@@ -320,7 +332,7 @@ impl<'b, R: ReadAt> Cursor<'b, R> {
         }
     }
 
-    /// From an index that may be behind the last element of its leaf, moves on to where there is one.
+    /// If the index is after the last element of its leaf, moves on to the next element.
     fn settle(&mut self) -> Result<Option<LeafElement<'_>>, Error> {
         while let Some(level) = self.top() {
             if level.index < level.page.count() {

@@ -33,14 +33,14 @@ pub trait Storage: ReadAt {
     /// Writes all of `bytes` at `offset`, extending with zeros where there is a hole.
     fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Sets the length in bytes; new bytes are zero.
+    /// Sets the length in bytes; added bytes are zero.
     fn set_len(&mut self, len: u64) -> io::Result<()>;
 
     /// Makes what was written durable (fdatasync).
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Begins to make durable what was written so far, while more is written: so the disk has less to do at the end. The
-    /// handle gives how it went; none where there is nothing to begin.
+    /// Starts to make durable what was written so far while more is written, so that less is left to do at the end.
+    /// Joining the handle returns the outcome. `None` if this storage doesn't support it.
     fn sync_ahead(&self) -> Option<JoinHandle<io::Result<()>>> {
         None
     }

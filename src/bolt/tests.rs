@@ -8,7 +8,7 @@ fn sha256(bytes: &[u8]) -> String {
     const_hex::encode(Sha256::digest(bytes))
 }
 
-/// What raft-boltdb's NewBoltStore does on a new file.
+/// Makes a file with two buckets, by the same calls as raft-boltdb's NewBoltStore.
 fn new_bolt_store(page_size: usize) -> Db<Vec<u8>> {
     let mut db = Db::create(Vec::new(), page_size).unwrap();
     initialize(&mut db);
@@ -86,7 +86,7 @@ fn what_is_put_is_read_back_in_order() {
 }
 
 #[test]
-fn seek_gives_the_key_or_the_next() {
+fn seek_returns_the_key_or_the_next() {
     let mut db = new_bolt_store(4096);
     for i in (0..3000_u64).step_by(10) {
         put(&mut db, b"logs", &i.to_be_bytes(), &[0; 100]);

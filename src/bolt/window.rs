@@ -27,7 +27,7 @@ struct Buffer {
 }
 
 impl<R: ReadAt> Window<R> {
-    /// `source_len` in bytes; what comes behind is read, but not ahead.
+    /// `source_len` is in bytes; bytes after that are read, but not ahead.
     pub(crate) fn new(source: R, source_len: u64) -> Window<R> {
         Window {
             source,
@@ -61,7 +61,7 @@ impl<R: ReadAt> ReadAt for Window<R> {
 }
 
 impl Buffer {
-    /// Copies what the buffer has from `offset` on; none when that is nothing.
+    /// Copies what the buffer has from `offset` on; `None` if it has nothing there.
     fn copy(&self, out: &mut [u8], offset: u64) -> Option<usize> {
         let at = usize::try_from(offset.checked_sub(self.start)?).ok()?;
         let have = self.bytes[..self.len].get(at..).filter(|have| !have.is_empty())?;
@@ -70,7 +70,7 @@ impl Buffer {
         Some(read)
     }
 
-    /// Reads `wanted` bytes, and on while `left` are there.
+    /// Reads `wanted` bytes, and more ahead as long as the source has them: `left` bytes from `offset` on.
     fn fill<R: ReadAt>(&mut self, source: &R, offset: u64, wanted: usize, left: usize) -> io::Result<()> {
         let end = self.start + self.len as u64;
         let forward = offset >= end && offset - end <= self.ahead as u64;

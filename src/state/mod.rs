@@ -1,6 +1,7 @@
 //! The raft state of servers as it is on disk: what a path means, one server's directory, its entries and snapshots.
 
 mod check;
+mod damage;
 pub mod dir;
 pub mod entries;
 mod error;
@@ -12,6 +13,7 @@ pub mod snapshots;
 mod stable_store;
 mod store;
 
+pub use damage::describe_damage;
 pub use dir::StateDir;
 pub use error::Error;
 pub use node::{Candidacy, Node};

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::Error;
+use super::damage::describe_damage;
 use crate::bolt::{self, Attempts, Limits, LiveError, LiveSource, PageCounts, ReadAt, Reader, TxId};
 use crate::durable::open_file;
 use crate::raft::{CONF_BUCKET, LOGS_BUCKET};
@@ -193,7 +194,7 @@ fn structure(check: &bolt::Check) -> Vec<Finding> {
 
 fn problem(problem: &bolt::Problem) -> Finding {
     let severity = if problem.kind.is_harmless() { Severity::Warning } else { Severity::Error };
-    let mut finding = Finding::new(problem.kind.id(), severity, problem.to_string());
+    let mut finding = Finding::new(problem.kind.id(), severity, describe_damage(problem));
     (finding.place.page, finding.place.offset) = (problem.page.map(|page| page.0), problem.offset);
     finding
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use op_conductor_init::bolt::{Db, Meta, MetaError, PageError, PageHeader, PageId, Problem, ProblemKind, TxId, check};
 use op_conductor_init::bolt::{Error, Reader};
+use op_conductor_init::state::describe_damage;
 
 const PAGE: usize = 4096;
 
@@ -514,7 +515,7 @@ fn findings_say_what_is_wrong_where_and_what_it_means() {
         writeln!(text, "{name}").unwrap();
         let found = problems(&damaged(*damage));
         for problem in found.iter().take(4) {
-            writeln!(text, "  {} {problem}", problem.kind.id()).unwrap();
+            writeln!(text, "  {} {}", problem.kind.id(), describe_damage(problem)).unwrap();
         }
         if found.len() > 4 {
             writeln!(text, "  and {} more", found.len() - 4).unwrap();

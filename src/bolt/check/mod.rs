@@ -95,7 +95,7 @@ impl<R: ReadAt> Reader<R> {
     ///
     /// # Errors
     /// Only if the file can't be read.
-    pub fn check_each(&self, name: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(Check, bool), Error> {
+    pub(crate) fn check_each(&self, name: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(Check, bool), Error> {
         let mut delivery = Delivery::of(name, each);
         let check = check_file(self, &mut delivery)?;
         Ok((check, delivery.is_found()))

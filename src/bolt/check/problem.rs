@@ -12,113 +12,68 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// The page it is on.
     pub page: Option<PageId>,
-    /// Pages from the root down to and including that page; empty where no tree leads there.
+    /// Pages from the root down to and including that page; empty if no tree leads there.
     pub path: Vec<PageId>,
-    /// Bytes from the start of the file; none for a page that the file doesn't have.
+    /// Bytes from the start of the file; `None` for a page that is not in the file.
     pub offset: Option<u64>,
 }
 
-/// One way to be wrong. Every one of them is an error: bbolt or raft would fail, or lose data.
+/// One way to be wrong. bbolt would fail or lose data, unless [`ProblemKind::is_harmless`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ProblemKind {
-    /// No byte at all.
-    #[error("the file is empty: bbolt would make it a new database in silence, and the node would forget what it knew")]
+    /// The file has no bytes: bbolt would make it a new database in silence.
+    #[error("the file is empty")]
     Empty,
-    /// Neither meta counts.
+    /// Neither meta is valid.
     #[error("no valid meta page ({first}; {second}){}", looks_like(.format))]
     NoMeta {
-        /// Why meta 0 doesn't count.
         first: MetaError,
-        /// Why meta 1 doesn't count.
         second: MetaError,
         /// What the file looks like by its first bytes.
         format: Option<&'static str>,
     },
-    /// The meta that may be the newer one doesn't count.
+    /// The meta that may be the newer one is not valid. `live` is the transaction that is read instead.
     #[error(
         "meta page {slot} is not valid ({error}): bbolt falls back to transaction {live} in silence, which may be older than what was committed"
     )]
-    NewerMeta {
-        /// Which of the two.
-        slot: usize,
-        /// Why.
-        error: MetaError,
-        /// The transaction that is read instead.
-        live: TxId,
-    },
-    /// The older meta doesn't count: nothing is lost, but nothing is there to fall back to.
+    NewerMeta { slot: usize, error: MetaError, live: TxId },
+    /// The older meta is not valid: nothing is lost, but there is nothing to fall back to.
     #[error("meta page {slot} is not valid ({error}): it is the older one, but there is nothing to fall back to")]
-    OlderMeta {
-        /// Which of the two.
-        slot: usize,
-        /// Why.
-        error: MetaError,
-    },
-    /// Meta 0 has a page size that bbolt takes without a look at it: its checksum is right.
+    OlderMeta { slot: usize, error: MetaError },
+    /// Meta 0 has a page size that bbolt uses unchecked: the checksum is right.
     #[error(
         "meta page 0 says that pages have {found} bytes, expected a power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}: its checksum is right, so bbolt looks for all pages in the wrong places"
     )]
-    MetaPageSize {
-        /// What it says.
-        found: u32,
-    },
+    MetaPageSize { found: u32 },
     /// No transaction can follow.
     #[error("the last transaction has the number {txid}: the next ones would begin at 0 again, and be lost")]
-    LastTxId {
-        /// The number.
-        txid: TxId,
-    },
-    /// The header before a meta is wrong.
+    LastTxId { txid: TxId },
+    /// The page header before a meta is wrong. `id` and `flags` are those in the header.
     #[error("the header of meta page {slot} says page {id}, flags {flags:#06x}: bbolt >= 1.3.7 panics on it")]
-    MetaHeader {
-        /// Which of the two.
-        slot: usize,
-        /// The id in the header.
-        id: PageId,
-        /// The flags in the header.
-        flags: u16,
-    },
-    /// Pages that were used are not in the file.
+    MetaHeader { slot: usize, id: PageId, flags: u16 },
+    /// Pages that were used are not in the file. `needed` is the high-water mark times the page size, in bytes.
     #[error("the file has {file_len} bytes, its pages need {needed}: it was cut off")]
-    Truncated {
-        /// High-water mark times page size.
-        needed: u64,
-        /// Length of the file in bytes.
-        file_len: u64,
-    },
+    Truncated { needed: u64, file_len: u64 },
     /// The freelist can't be read.
     #[error("the freelist can't be read: {0}")]
     Freelist(PageError),
-    /// An id in the freelist that no free page has.
+    /// An id in the freelist that is not that of a data page.
     #[error("the freelist holds page {id}: expected pages from 2 to below {high_water}")]
-    FreelistBounds {
-        /// The id.
-        id: PageId,
-        /// First page never used.
-        high_water: PageId,
-    },
-    /// A page is twice in the freelist.
+    FreelistBounds { id: PageId, high_water: PageId },
+    /// A page is in the freelist more than once.
     #[error("already freed: the page is in the freelist more than once")]
     AlreadyFreed,
-    /// The freelist isn't ascending.
+    /// The freelist is not ascending.
     #[error("the freelist is not in ascending order: page {next} comes after page {previous}")]
-    FreelistOrder {
-        /// The id before.
-        previous: PageId,
-        /// The id that should not come after it.
-        next: PageId,
-    },
+    FreelistOrder { previous: PageId, next: PageId },
     /// A page of a tree is also free.
     #[error("reachable freed: the page is in use and in the freelist")]
     ReachableFreed,
-    /// A page is neither in a tree nor free.
+    /// Pages that are neither in a tree nor free.
     #[error("unreachable unfreed: {count} page(s) from {first} on are neither in use nor free")]
-    UnreachableUnfreed {
-        /// First page of the range.
-        first: PageId,
-        /// Pages in the range.
-        count: u64,
-    },
+    UnreachableUnfreed { first: PageId, count: u64 },
     /// Two trees, or two places of one, lead to a page.
     #[error("multiple references: the page is used more than once, by trees or by a tree and the freelist")]
     MultipleReferences,
@@ -131,68 +86,33 @@ pub enum ProblemKind {
     /// A page can't be used.
     #[error("{0}")]
     Page(PageError),
-    /// Keys out of order.
-    #[error("key {index} is not above the key before it")]
-    KeyOrder {
-        /// Which element of the page.
-        index: usize,
-    },
-    /// The first key is below what the parent promises.
+    /// Keys out of order. `index` is the number of the element on its page, here and below.
+    #[error("key {index} is not greater than the key before it")]
+    KeyOrder { index: usize },
+    /// The first key is less than the key that the parent page has for this page.
     #[error("key {index} is below the key that the parent page has for this page")]
-    KeyBelowParent {
-        /// Which element of the page.
-        index: usize,
-    },
+    KeyBelowParent { index: usize },
     /// A key belongs to the next page.
     #[error("key {index} is not below the key that the parent page has for the next page")]
-    KeyAboveNext {
-        /// Which element of the page.
-        index: usize,
-    },
-    /// A key of no bytes.
+    KeyAboveNext { index: usize },
+    /// A key without bytes.
     #[error("key {index} is empty")]
-    EmptyKey {
-        /// Which element of the page.
-        index: usize,
-    },
+    EmptyKey { index: usize },
     /// A key that bolt refuses to write.
     #[error("key {index} has {len} bytes, the longest that bolt writes has {MAX_KEY_LEN}")]
-    KeyTooLong {
-        /// Which element of the page.
-        index: usize,
-        /// Its length.
-        len: u64,
-    },
+    KeyTooLong { index: usize, len: u64 },
     /// Flags of a leaf element that bolt doesn't know.
     #[error("element {index} has flags {flags:#x}: expected 0, or 1 for a bucket")]
-    ElementFlags {
-        /// Which element of the page.
-        index: usize,
-        /// What is there.
-        flags: u32,
-    },
+    ElementFlags { index: usize, flags: u32 },
     /// A bucket's header or inline page is wrong.
     #[error("element {index}: the bucket can't be read: {error}")]
-    Bucket {
-        /// Which element of the page.
-        index: usize,
-        /// What is wrong with it.
-        error: PageError,
-    },
+    Bucket { index: usize, error: PageError },
     /// A bucket inside an inline bucket.
     #[error("element {index}: an inline bucket with a bucket inside: bolt never writes that")]
-    InlineBucketInside {
-        /// Which element of the page.
-        index: usize,
-    },
-    /// Inside an inline bucket.
+    InlineBucketInside { index: usize },
+    /// Inside an inline bucket, which is the value of element `index`.
     #[error("element {index}, inline bucket: {inner}")]
-    Inline {
-        /// Which element of the page.
-        index: usize,
-        /// What is wrong inside.
-        inner: Box<ProblemKind>,
-    },
+    Inline { index: usize, inner: Box<ProblemKind> },
 }
 
 impl ProblemKind {
@@ -229,62 +149,35 @@ impl ProblemKind {
         }
     }
 
-    /// What it means for op-conductor, where that isn't said already.
-    pub fn meaning(&self) -> Option<&'static str> {
-        Some(match self {
-            ProblemKind::Empty
-            | ProblemKind::NewerMeta { .. }
-            | ProblemKind::OlderMeta { .. }
-            | ProblemKind::MetaPageSize { .. }
-            | ProblemKind::LastTxId { .. }
-            | ProblemKind::MetaHeader { .. } => return None,
-            ProblemKind::NoMeta { .. } => "op-conductor can't open it and does not start",
-            ProblemKind::Truncated { .. } => "op-conductor crashes when it reads what is missing",
-            ProblemKind::Freelist(_) => "op-conductor panics at its start, or writes over pages in use",
-            ProblemKind::FreelistBounds { .. } => "bbolt would write over a meta, or use one page for two things",
-            ProblemKind::AlreadyFreed => "bbolt would use it for two things at once",
-            ProblemKind::FreelistOrder { .. } => "bbolt sorts it when it opens the file",
-            ProblemKind::ReachableFreed => "bbolt writes over it sooner or later",
-            ProblemKind::UnreachableUnfreed { .. } => "space is lost, or a tree has lost entries",
-            ProblemKind::MultipleReferences => "a change through one of them damages the other",
-            ProblemKind::Cycle | ProblemKind::TooDeep => "op-conductor hangs or crashes on the way down",
-            ProblemKind::Page(_) => "what is on and below it is lost, and raft panics when it needs that",
-            ProblemKind::KeyOrder { .. } | ProblemKind::KeyBelowParent { .. } | ProblemKind::KeyAboveNext { .. } => {
-                "searches miss keys that are there, and raft takes their entries for lost"
-            }
-            ProblemKind::EmptyKey { .. } => "bbolt panics when it writes this page",
-            ProblemKind::KeyTooLong { .. } | ProblemKind::ElementFlags { .. } => "no store of raft has such an element",
-            ProblemKind::Bucket { .. } | ProblemKind::InlineBucketInside { .. } => "raft can't read what is in it",
-            ProblemKind::Inline { inner, .. } => return inner.meaning(),
-        })
-    }
-
-    /// Whether bbolt goes on with it without harm.
+    /// Whether bbolt works with the file without harm.
     pub fn is_harmless(&self) -> bool {
         matches!(self, ProblemKind::OlderMeta { .. } | ProblemKind::FreelistOrder { .. })
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(page) = self.page {
-            write!(f, "page {page}: ")?;
-        }
-        self.kind.fmt(f)?;
-        if let Some(meaning) = self.kind.meaning() {
-            write!(f, ": {meaning}")?;
-        }
+impl Problem {
+    /// What is wrong, what that means to the reader of the message, and where it is.
+    pub fn with_meaning(&self, meaning: Option<&str>) -> String {
+        let page = self.page.map_or_else(String::new, |page| format!("page {page}: "));
+        let meaning = meaning.map_or_else(String::new, |meaning| format!(": {meaning}"));
         let path = path_text(&self.path);
-        match (self.path.len() > 1, self.offset) {
-            (true, Some(offset)) => write!(f, " (path {path}, offset {offset:#x})"),
-            (true, None) => write!(f, " (path {path})"),
-            (false, Some(offset)) => write!(f, " (offset {offset:#x})"),
-            (false, None) => Ok(()),
-        }
+        let place = match (self.path.len() > 1, self.offset) {
+            (true, Some(offset)) => format!(" (path {path}, offset {offset:#x})"),
+            (true, None) => format!(" (path {path})"),
+            (false, Some(offset)) => format!(" (offset {offset:#x})"),
+            (false, None) => String::new(),
+        };
+        format!("{page}{}{meaning}{place}", self.kind)
     }
 }
 
-/// `3 > 7 > 9`; only the ends of a path that no real file has.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.with_meaning(None))
+    }
+}
+
+/// `3 > 7 > 9`; only the two ends of a path that is longer than in any real file.
 fn path_text(path: &[PageId]) -> String {
     let text = |pages: &[PageId]| pages.iter().map(ToString::to_string).collect::<Vec<_>>().join(" > ");
     match path.len() {

@@ -1,4 +1,4 @@
-//! The pages that a commit has made and not yet written.
+//! The pages that a commit has encoded and not yet written.
 
 use std::io;
 use std::ops::Range;
@@ -6,11 +6,11 @@ use std::ops::Range;
 use super::super::layout::PageId;
 use super::super::storage::Storage;
 
-/// So many bytes are gathered before they are written: few calls, and the buffer stays in the processor's cache.
-const ENOUGH: usize = 1 << 20;
+/// Bytes that are gathered before they are written: few calls, and the buffer stays in the processor's cache.
+const ENOUGH_LEN: usize = 1 << 20;
 
-/// Page runs, in one buffer. Most are allocated in ascending order: then they lie there as they will in the file, and
-/// one write takes them all.
+/// Runs of pages in one buffer. Most are allocated in ascending order: then the buffer has the order of the file, and
+/// one write is enough.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     bytes: Vec<u8>,
@@ -24,7 +24,7 @@ struct DirtyRun {
 }
 
 impl Dirty {
-    /// `len` zero bytes, a number of whole pages, that will be written from `page` on. A page is taken once only.
+    /// Adds whole pages of `len` zero bytes, which will be written from `page` on. A page must be added only once.
     pub(super) fn add(&mut self, page: PageId, len: usize) -> &mut [u8] {
         let start = self.bytes.len();
         self.bytes.resize(start + len, 0);
@@ -32,12 +32,12 @@ impl Dirty {
         &mut self.bytes[start..]
     }
 
-    /// Whether it is time to write.
+    /// Whether enough bytes were gathered.
     pub(super) fn is_enough(&self) -> bool {
-        self.bytes.len() >= ENOUGH
+        self.bytes.len() >= ENOUGH_LEN
     }
 
-    /// Writes all runs by page id, neighbours at once, and forgets them.
+    /// Writes all runs in the order of their page ids, neighbours in one write, and removes them.
     pub(super) fn write<S: Storage>(&mut self, storage: &mut S, page_size: usize) -> io::Result<()> {
         self.runs.sort_unstable_by_key(|run| run.page);
         let follows = |a: &DirtyRun, b: &DirtyRun| {
@@ -63,7 +63,7 @@ mod tests {
     use super::super::super::storage::ReadAt;
     use super::*;
 
-    /// Remembers where it was written to.
+    /// Records the writes.
     #[derive(Default)]
     struct Recorder(Vec<(u64, Vec<u8>)>);
 
@@ -93,9 +93,9 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_written_at_once_and_others_apart() {
+    fn neighbours_are_written_in_one_write_and_others_apart() {
         let mut dirty = Dirty::default();
-        // (page, pages): 7 is taken before 6, so their bytes don't lie as in the file.
+        // (page, pages): 7 is added before 6, so their bytes are not in the order of the file.
         for (page, pages) in [(3_u8, 1), (4, 2), (7, 1), (6, 1), (9, 1)] {
             dirty.add(PageId(page.into()), pages * 10).fill(page);
         }

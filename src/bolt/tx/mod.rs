@@ -23,10 +23,10 @@ use super::read::Metas;
 use super::storage::{ReadAt, Storage};
 use super::tree::reachable_pages;
 
-/// bbolt maps at least this much, then doubles up to 1 GiB, then adds 1 GiB at a time. (db.go mmapSize)
+/// Bytes that bbolt maps at least; the map doubles up to 1 GiB, then grows by 1 GiB. (db.go mmapSize)
 const MIN_MAP_LEN: u64 = 32 << 10;
 const MAP_STEP: u64 = 1 << 30;
-/// From a map of this size on, the file grows by as much ahead. (db.go DefaultAllocSize)
+/// From a map of this many bytes on, the file grows by as many bytes ahead. (db.go DefaultAllocSize)
 const ALLOC_AHEAD: u64 = 16 << 20;
 
 /// A bolt file open for writing.
@@ -38,15 +38,15 @@ pub struct Db<S> {
     freelist: Freelist,
     /// Of the freelist that `meta` leads to.
     freelist_overflow: u32,
-    /// Length of the memory map that bbolt would have: the file grows by it.
+    /// Length of the memory map that bbolt would have, in bytes: it decides how the file grows.
     map_len: u64,
-    /// Length of the file as bbolt remembers it: 0 after opening. (db.go filesz, until 1.3.6)
+    /// Length of the file as bbolt knows it, in bytes: 0 after opening. (db.go filesz, until 1.3.6)
     known_len: u64,
     broken: bool,
 }
 
 impl<S: Storage> Db<S> {
-    /// Makes a new file in an empty `storage`: two metas, an empty freelist, an empty leaf. (bbolt db.go init)
+    /// Creates a file in an empty `storage`: two metas, an empty freelist, an empty leaf. (bbolt db.go init)
     pub fn create(mut storage: S, page_size: usize) -> Result<Db<S>, Error> {
         if !is_page_size(page_size) {
             return Err(Error::PageSize { found: page_size });
@@ -76,13 +76,13 @@ impl<S: Storage> Db<S> {
 
     /// Opens an existing file at its last committed state.
     ///
-    /// A file whose freelist is not synced gets one at the next commit.
+    /// A file without a freelist on disk gets one at the next commit.
     pub fn open(storage: S) -> Result<Db<S>, Error> {
         let metas = Metas::read(&storage)?;
         let meta = metas.live();
         let file_len = storage.byte_len().map_err(Error::io("reading the length of the file"))?;
         let geometry = Geometry { page_size: metas.page_size, high_water: meta.high_water, file_len };
-        // Every page below the mark was written once. New pages go to it: it must be where the meta says.
+        // Every page below the mark was written once, and new pages are added at the mark: the file must reach it.
         let end = geometry.offset(meta.high_water);
         if end > file_len {
             return Err(geometry.error(meta.high_water, PageError::Truncated { end, file_len }));
@@ -100,7 +100,7 @@ impl<S: Storage> Db<S> {
         })
     }
 
-    /// Begins a transaction. Dropped without [`Tx::commit`], it leaves the file as it was.
+    /// Begins a transaction. If it is dropped without [`Tx::commit`], the file stays as it was.
     pub fn begin(&mut self) -> Result<Tx<'_, S>, Error> {
         if self.broken {
             return Err(Error::Broken);
@@ -114,12 +114,12 @@ impl<S: Storage> Db<S> {
         Ok(Tx { db: self, meta, geometry, root, buckets: BTreeMap::new(), dirty: Dirty::default() })
     }
 
-    /// The state that was committed last.
+    /// The last committed state.
     pub fn meta(&self) -> Meta {
         self.meta
     }
 
-    /// Ends the use of the file.
+    /// Returns the file.
     pub fn into_storage(self) -> S {
         self.storage
     }
@@ -164,9 +164,8 @@ fn map_len(size: u64, page_size: usize) -> u64 {
 
 /// A transaction that puts keys into buckets of the top level.
 ///
-/// bbolt spills several changed buckets in the random order of a Go map; this one takes them by name. So a
-/// transaction equals bbolt's byte for byte only if at most one bucket that isn't inline changes in it, as in
-/// raft-boltdb.
+/// bbolt spills several changed buckets in the random order of a Go map; this transaction takes them by name. So it
+/// writes the same bytes as bbolt only if at most one of the buckets that it changes is not inline.
 #[derive(Debug)]
 pub struct Tx<'db, S> {
     db: &'db mut Db<S>,
@@ -179,7 +178,7 @@ pub struct Tx<'db, S> {
 }
 
 impl<S: Storage> Tx<'_, S> {
-    /// Creates the bucket `name` unless it exists; says whether it was created.
+    /// Creates the bucket `name` unless it exists; returns whether it was created.
     pub fn create_bucket_if_not_exists(&mut self, name: &[u8]) -> Result<bool, Error> {
         check_key(name)?;
         if self.open_bucket(name)? {
@@ -224,7 +223,7 @@ impl<S: Storage> Tx<'_, S> {
         Ok(())
     }
 
-    /// Loads the bucket `name`; says whether there is one.
+    /// Loads the bucket `name`; returns whether it exists.
     fn open_bucket(&mut self, name: &[u8]) -> Result<bool, Error> {
         if self.buckets.contains_key(name) {
             return Ok(true);
@@ -242,14 +241,14 @@ impl<S: Storage> Tx<'_, S> {
         Ok(true)
     }
 
-    /// Turns changed nodes into pages, buckets first, then the top level. (bbolt bucket.go spill)
+    /// Makes pages of changed nodes: buckets first, then the top level. (bbolt bucket.go spill)
     fn spill(&mut self) -> Result<(), Error> {
         for (name, mut tree) in std::mem::take(&mut self.buckets) {
             if !tree.is_changed() {
                 continue;
             }
             let value = if tree.is_inlineable(self.db.page_size) {
-                if let Some((page, overflow)) = tree.leave_root_page() {
+                if let Some((page, overflow)) = tree.take_root_page() {
                     self.db.freelist.free(page, overflow);
                 }
                 tree.encode_inline(self.db.page_size)
@@ -267,8 +266,8 @@ impl<S: Storage> Tx<'_, S> {
         Ok(())
     }
 
-    /// Writes the pages made so far. No committed state uses them, and the file keeps the length that bbolt gives it:
-    /// they lie below the high-water mark, by which [`Tx::allocate`] and [`Db::grow`] measure.
+    /// Writes the pages encoded so far. No committed state uses them. The file still gets the length that bbolt gives
+    /// it: they are below the high-water mark, on which [`Tx::allocate`] and [`Db::grow`] base the length.
     fn write_dirty(&mut self) -> Result<(), Error> {
         self.dirty.write(&mut self.db.storage, self.db.page_size).map_err(Error::io("writing pages"))
     }

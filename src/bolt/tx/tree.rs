@@ -1,4 +1,4 @@
-//! The changed part of one bucket: pages that were touched become nodes, nodes become pages again at the commit.
+//! The changed part of one bucket: pages on the way to a changed key become nodes, and nodes become pages at the commit.
 //!
 //! Follows bbolt's node.go: which pages are materialized, where nodes split, and in what order pages are freed and
 //! allocated decide the bytes of the file.
@@ -34,9 +34,9 @@ pub(super) struct Tree {
 #[derive(Debug)]
 struct Node {
     leaf: bool,
-    /// The page it was read from, with its overflow; none for a new one.
+    /// The page it was read from, with its overflow; `None` for a new node.
     page: Option<(PageId, u32)>,
-    /// The key that its parent knows it by.
+    /// Its key in its parent.
     key: Option<Vec<u8>>,
     parent: Option<NodeId>,
     children: Vec<NodeId>,
@@ -109,7 +109,7 @@ fn len_of(items: &[Item]) -> usize {
     PAGE_HEADER_LEN + items.iter().map(Item::len).sum::<usize>()
 }
 
-/// Writes header, elements and data into `bytes`, which are zero. (bbolt node.go write)
+/// Encodes header, elements and data into `bytes`, which must be zero. (bbolt node.go write)
 fn encode(leaf: bool, items: &[Item], id: PageId, overflow: u32, bytes: &mut [u8]) -> Result<(), Error> {
     let kind = if leaf { PageKind::Leaf } else { PageKind::Branch };
     let count = u16::try_from(items.len()).ok().filter(|count| *count < u16::MAX);
@@ -133,8 +133,8 @@ fn encode(leaf: bool, items: &[Item], id: PageId, overflow: u32, bytes: &mut [u8
     Ok(())
 }
 
-/// Cuts items into the pages they go to: at half a page, at least two items each, and not at all when there are at
-/// most four or they fit in one page. (bbolt node.go split, splitTwo, splitIndex)
+/// Splits items into pages: at half a page, with at least two items each, and not at all if there are at most four or
+/// they fit in one page. (bbolt node.go split, splitTwo, splitIndex)
 fn split(mut items: Vec<Item>, page_size: usize) -> Vec<Vec<Item>> {
     let mut cuts = Vec::new();
     let mut start = 0;
@@ -196,7 +196,7 @@ impl Tree {
         self.root.is_some()
     }
 
-    /// Looks `key` up without materializing anything that isn't yet.
+    /// Looks up `key` without materializing more nodes.
     pub(super) fn get<R: ReadAt, T>(
         &self,
         source: &R,
@@ -303,8 +303,8 @@ impl Tree {
         })
     }
 
-    /// Gives up the root page, which will be inline; returns it with its overflow.
-    pub(super) fn leave_root_page(&mut self) -> Option<(PageId, u32)> {
+    /// Makes the bucket inline; returns the page of its root, which is no longer used, with its overflow.
+    pub(super) fn take_root_page(&mut self) -> Option<(PageId, u32)> {
         self.header.root = PageId(0);
         self.root.and_then(|root| self.nodes[root].page.take())
     }
@@ -320,7 +320,7 @@ impl Tree {
         value
     }
 
-    /// Writes all nodes to newly allocated pages of `tx`; the header then tells the new root.
+    /// Writes all nodes to newly allocated pages of `tx`; the header then has the new root.
     pub(super) fn spill<S: Storage>(&mut self, tx: &mut Tx<'_, S>) -> Result<(), Error> {
         let Some(mut root) = self.root else {
             return Ok(());
@@ -353,7 +353,7 @@ impl Tree {
         for (nth, items) in parts.into_iter().enumerate() {
             let page = self.write_part(tx, id, nth == 0, &items)?;
             let first = items.into_iter().next().map(|item| item.key);
-            self.tell_parent(id, nth == 0, page, first);
+            self.set_in_parent(id, nth == 0, page, first);
         }
         self.nodes[id].spilled = true;
 
@@ -389,7 +389,7 @@ impl Tree {
     }
 
     /// Sets key and page of a written part in the parent. (bbolt node.go spill)
-    fn tell_parent(&mut self, id: NodeId, is_first: bool, page: PageId, first: Option<Vec<u8>>) {
+    fn set_in_parent(&mut self, id: NodeId, is_first: bool, page: PageId, first: Option<Vec<u8>>) {
         let (Some(parent), Some(first)) = (self.nodes[id].parent, first) else {
             return;
         };
