@@ -28,6 +28,8 @@ pub mod head;
 pub mod payload;
 pub mod plan;
 pub mod raft;
+#[cfg(feature = "payload")]
+pub mod recover;
 pub mod report;
 pub mod restore;
 pub mod state;

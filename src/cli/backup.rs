@@ -1,17 +1,16 @@
 //! `backup`: a copy of servers' directories that can be trusted.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use op_conductor_init::backup::{self, Error, Form, NodeEntry};
 use serde_json::json;
 
+use super::args::{FormatOption, LockTimeoutOption, StateDirOption};
 use super::failure::Failure;
 use super::progress::Bar;
 use super::text::{bytes, count, table};
-use super::values::{self, Format};
+use super::values::Format;
 use super::verify::finding_text;
 use super::{Outcome, answer, talk};
 
@@ -39,62 +38,39 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Options {
-    /// A server's directory, or a directory of such directories
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDirOption,
 
     /// Directory to hold the backups, outside of the state
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
+    #[arg(long, value_name = "DIR")]
     backup_dir: PathBuf,
 
     /// Make one file, raft-backup-<UTC time>.tar.zst. Needs room for the directory too, while it is made
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_ARCHIVE",
-        hide_env_values = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long)]
     archive: bool,
 
-    /// How long to wait for another command on the state to let go. A running node isn't waited for
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "1s",
-        env = "OP_CONDUCTOR_INIT_LOCK_TIMEOUT",
-        hide_env_values = true,
-        value_parser = values::duration
-    )]
-    lock_timeout: Duration,
+    #[command(flatten)]
+    lock_timeout: LockTimeoutOption,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let form = if self.archive { Form::Archive } else { Form::Directory };
-        let made = backup::backup(&self.state_dir, &self.backup_dir, form, self.lock_timeout, &Bar::bytes("backup"));
+        let made = backup::backup(
+            self.state_dir.path(),
+            &self.backup_dir,
+            form,
+            self.lock_timeout.get(),
+            &Bar::bytes("backup"),
+        );
         let made = made.map_err(failure)?;
         for path in &made.left_out {
             talk(format_args!("note: no part of raft's state, and not in the backup: {}", path.display()));
         }
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => text(&made),
             Format::Json => {
                 let value = json!({"backup": made.path, "manifest": made.manifest, "findings": made.findings, "left_out": made.left_out});

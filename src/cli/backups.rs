@@ -8,6 +8,7 @@ use op_conductor_init::backup::{self, Listed};
 use op_conductor_init::report::Severity;
 use serde_json::json;
 
+use super::args::FormatOption;
 use super::backup::{failure, row};
 use super::failure::Failure;
 use super::progress::Bar;
@@ -46,19 +47,11 @@ enum Verb {
 #[derive(Debug, Args)]
 struct List {
     /// The directory (backup's --backup-dir)
-    #[arg(value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
+    #[arg(value_name = "DIR")]
     backup_dir: PathBuf,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_BACKUPS_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 /// Verify a backup: each byte against its manifest, then what the files say
@@ -70,16 +63,8 @@ struct Verify {
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_BACKUPS_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 /// Remove old backups, but never the last one that verifies
@@ -89,7 +74,7 @@ struct Verify {
 #[derive(Debug, Args)]
 struct Prune {
     /// The directory (backup's --backup-dir)
-    #[arg(value_name = "DIR", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
+    #[arg(value_name = "DIR")]
     backup_dir: PathBuf,
 
     /// How many of the newest backups to keep, of each set of servers
@@ -100,16 +85,8 @@ struct Prune {
     #[arg(long)]
     dry_run: bool,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_BACKUPS_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 impl Backups {
@@ -125,7 +102,7 @@ impl Backups {
 impl List {
     fn run(&self) -> Result<Outcome, Failure> {
         let listed = backup::list(&self.backup_dir).map_err(failure)?;
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => {
                 let header = ["NAME", "CREATED", "SERVERS", "TERM", "LAST", "BLOCK", "SIZE"];
                 let of = count(listed.len() as u64, "backup", "backups");
@@ -163,7 +140,7 @@ impl Verify {
         let (manifest, report) = (verified.backup.manifest(), &verified.report);
         let counts = report.counts();
         let fails = counts.errors > 0;
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => {
                 let mut text = format!("{}: {}\n\n", self.backup.display(), of(manifest));
                 text += &table(&["ID", "TERM", "LOG", "BLOCK", "SNAPSHOTS", "COPIED"], manifest.nodes.iter().map(row));
@@ -216,7 +193,7 @@ impl Prune {
         if !pruned.left.is_empty() {
             talk(format_args!("note: left alone, without a manifest that can be read: {}", pruned.left.join(", ")));
         }
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => {
                 let word = if self.dry_run { "would remove" } else { "removed" };
                 let lines: String = pruned.removed.iter().map(|name| format!("{word} {name}\n")).collect();

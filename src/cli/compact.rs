@@ -1,21 +1,20 @@
 //! `compact`: databases written afresh.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
-use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args};
 use op_conductor_init::compact::{self, Compacted, Error, Target};
 use op_conductor_init::durable;
 use op_conductor_init::state::dir;
 use serde_json::json;
 
+use super::args::{FormatOption, LockTimeoutOption, StateDirOption};
 use super::failure::Failure;
 use super::generate::talk_about_recovery;
 use super::progress::Bar;
 use super::text::{bytes, count, table};
-use super::values::{self, Format};
+use super::values::Format;
 use super::{Outcome, answer};
 
 const HELP: &str = "\
@@ -41,12 +40,11 @@ Exit status:
 )]
 #[command(after_help = HELP, group = ArgGroup::new("target").required(true).args(["output_dir", "in_place"]))]
 pub(super) struct Options {
-    /// A server's directory, or a directory of such directories: then all of them, or none
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_COMPACT_STATE_DIR", hide_env_values = true)]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDirOption,
 
     /// Write to this directory, and leave the state as it is
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_COMPACT_OUTPUT_DIR", hide_env_values = true)]
+    #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
 
     /// Replace the state. It is kept in .replaced-<time> beside it
@@ -54,49 +52,21 @@ pub(super) struct Options {
     in_place: bool,
 
     /// With --in-place: remove what was there, once the new is in its place
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_COMPACT_DISCARD_REPLACED",
-        hide_env_values = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long)]
     discard_replaced: bool,
 
-    /// How long to wait for a running node, or another command on the directory, to let go
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "1s",
-        env = "OP_CONDUCTOR_INIT_COMPACT_LOCK_TIMEOUT",
-        hide_env_values = true,
-        value_parser = values::duration
-    )]
-    lock_timeout: Duration,
+    #[command(flatten)]
+    lock_timeout: LockTimeoutOption,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_COMPACT_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let target = self.output_dir.as_deref().map_or(Target::InPlace, Target::Directory);
-        let outcome =
-            compact::compact(&self.state_dir, target, self.lock_timeout, &Bar::bytes("compact")).map_err(failure)?;
+        let outcome = compact::compact(self.state_dir.path(), target, self.lock_timeout.get(), &Bar::bytes("compact"))
+            .map_err(failure)?;
         if let Some(recovery) = &outcome.recovery {
             talk_about_recovery(recovery);
         }
@@ -104,7 +74,7 @@ impl Options {
             Some(replaced) if self.discard_replaced => discard(&replaced)?,
             replaced => replaced,
         };
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => text(&outcome.files, kept.as_deref()),
             Format::Json => format!("{:#}\n", json!({"files": outcome.files, "replaced": kept})),
         })?;

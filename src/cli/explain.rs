@@ -2,6 +2,7 @@
 
 use op_conductor_init::report::explain::{Explanation, all, find};
 
+use super::args::FormatOption;
 use super::failure::Failure;
 use super::text::{table, wrapped};
 use super::values::Format;
@@ -22,16 +23,8 @@ pub(super) struct Options {
     #[arg(value_name = "ID", value_parser = known)]
     id: Option<&'static Explanation>,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_EXPLAIN_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 /// The finding of an id.
@@ -41,7 +34,7 @@ pub(super) fn known(id: &str) -> Result<&'static Explanation, String> {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let text = match (self.format, self.id) {
+        let text = match (self.format.get(), self.id) {
             (Format::Text, Some(explanation)) => text(explanation),
             (Format::Text, None) => {
                 // On what it depends is for the whole explanation.

@@ -31,7 +31,7 @@ Examples:
   op-conductor-init man --output-dir . && man ./op-conductor-init-verify.1")]
 pub(super) struct Man {
     /// Directory that they are written to; it must be there
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_MAN_OUTPUT_DIR", hide_env_values = true)]
+    #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
 }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
 use op_conductor_init::head::{BlockId, Endpoint, Error, JsonError, RpcError, Source, UnsafeHead, load};
 use op_conductor_init::payload::{EnvelopeError, RightHash};
 
@@ -15,18 +14,12 @@ use super::talk;
 pub(super) struct HeadOptions {
     /// File with the chain's unsafe head, or - for standard input: an SSZ envelope, or the JSON answer of
     /// engine_getPayloadV3, engine_getPayloadV4 or eth_getBlockByNumber (with full transactions).
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "OP_CONDUCTOR_INIT_UNSAFE_HEAD",
-        hide_env_values = true,
-        conflicts_with = "execution_rpc"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "execution_rpc")]
     unsafe_head: Option<PathBuf>,
 
     /// URL of an execution client that has it. It is asked once, for all servers, within 10 s. A name and a password
     /// in it are sent. ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded, except for this machine.
-    #[arg(long, value_name = "URL", env = "OP_CONDUCTOR_INIT_EXECUTION_RPC", hide_env_values = true)]
+    #[arg(long, value_name = "URL")]
     execution_rpc: Option<Secret>,
 
     /// Which block of the execution client: latest, a number or a hash.
@@ -35,36 +28,17 @@ pub(super) struct HeadOptions {
         value_name = "BLOCK",
         default_value = "latest",
         requires = "execution_rpc",
-        conflicts_with = "unsafe_head",
-        env = "OP_CONDUCTOR_INIT_BLOCK",
-        hide_env_values = true
+        conflicts_with = "unsafe_head"
     )]
     block: BlockId,
 
     /// Header for the execution client, as 'Name: value'. Repeatable.
-    #[arg(
-        long,
-        value_name = "HEADER",
-        requires = "execution_rpc",
-        conflicts_with = "unsafe_head",
-        env = "OP_CONDUCTOR_INIT_RPC_HEADER",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "HEADER", requires = "execution_rpc", conflicts_with = "unsafe_head")]
     rpc_header: Vec<Secret>,
 
     /// Take the block even if its content doesn't have the hash that it claims.
     // No variable: one that is left in an environment would turn the check off for good.
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long)]
     no_hash_check: bool,
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::args::{FormatOption, StateDirOption};
 use super::failure::Failure;
 use super::log::entry::content;
 use super::text::{bytes, count, index_range, table};
@@ -32,17 +33,15 @@ Exit status: 0 shown; 2 there is no state, or it could not be read.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Options {
-    /// A server's directory (<storage dir>/<server id>), or a directory of such directories.
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDirOption,
 
     /// How many of the last entries to list for a single server.
-    #[arg(long, value_name = "N", default_value_t = 10, env = "OP_CONDUCTOR_INIT_ENTRIES", hide_env_values = true)]
+    #[arg(long, value_name = "N", default_value_t = 10)]
     entries: usize,
 
-    /// How to print the answer.
-    #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 /// More members than any cluster has.
@@ -62,20 +61,20 @@ struct Row {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let servers = Servers::find(&self.state_dir).map_err(Failure::unable)?;
+        let servers = Servers::find(self.state_dir.path()).map_err(Failure::unable)?;
         let single = servers.dirs().len() == 1;
         let mut nodes = Vec::new();
         for dir in servers.dirs() {
             nodes.push(read(dir, if single { self.entries } else { 0 })?);
         }
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Json => {
                 let values: Vec<Value> = nodes.iter().map(|(node, rows)| node_json(node, rows, single)).collect();
                 format!("{:#}\n", json!({"nodes": values}))
             }
             Format::Text => match nodes.as_slice() {
                 [(node, rows)] => node_text(node, rows),
-                _ => cluster_text(&self.state_dir, &nodes),
+                _ => cluster_text(self.state_dir.path(), &nodes),
             },
         })?;
         Ok(Outcome::Fine)

@@ -1,5 +1,6 @@
 //! The command line: one file a verb, each with its options, its help and a short run.
 
+mod args;
 mod backup;
 mod backups;
 mod compact;
@@ -9,6 +10,7 @@ mod failure;
 #[cfg(feature = "gate")]
 mod gate;
 mod generate;
+mod go_tool;
 #[cfg(feature = "payload")]
 mod head;
 mod info;
@@ -20,16 +22,18 @@ mod restore;
 mod snapshot;
 mod text;
 mod values;
+mod variables;
 mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::builder::Resettable;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::Failure;
+use variables::Environment;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -45,21 +49,7 @@ Exit status:
 #[command(name = "op-conductor-init", version, max_term_width = 80, after_help = EXIT_STATUS)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
-    #[command(flatten)]
-    _log: LogFlags,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    #[command(flatten)]
-    Verb(Verb),
-    /// The verbs again, for scripts that were written for the Go tool of this name.
-    #[command(hide = true)]
-    Raft {
-        #[command(subcommand)]
-        verb: Verb,
-    },
+    verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,31 +86,27 @@ enum Outcome {
     Bad,
 }
 
-/// Flags of the Go tool of this name: taken, so that its scripts go on working, and without effect.
-#[derive(Debug, Args)]
-struct LogFlags {
-    #[arg(long = "log.level", global = true, hide = true)]
-    _level: Option<String>,
-    #[arg(long = "log.format", global = true, hide = true)]
-    _format: Option<String>,
-    #[arg(long = "log.color", global = true, hide = true, num_args = 0..=1, require_equals = true)]
-    _color: Option<Option<String>>,
-    #[arg(long = "log.pid", global = true, hide = true, num_args = 0..=1, require_equals = true)]
-    _pid: Option<Option<String>>,
-}
-
 /// Runs the command and says how it ended.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = without_empty_variables(command()).try_get_matches_from(args);
-    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
+    let declared = command();
+    let environment = Environment::of_process();
+    let line = environment.apply(&declared, go_tool::without_its_words(args));
+    let warnings = environment.warnings(&declared);
+    let verb = match declared.try_get_matches_from(line.words).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli.verb,
         Err(error) => {
-            // Nobody is left to be told that the terminal is gone.
+            if error.use_stderr() {
+                warnings.iter().for_each(talk);
+            }
+            // There is no way to report that the terminal is gone.
             let _ = error.print();
+            if let Some(variable) = variable_of(&error, &line.set) {
+                talk(format_args!("\nnote: the value is that of the variable {variable}"));
+            }
             return ExitCode::from(if error.use_stderr() { failure::UNABLE } else { 0 });
         }
     };
-    let (Command::Verb(verb) | Command::Raft { verb }) = cli.command;
+    warnings.iter().for_each(talk);
     let result =
         match verb {
             Verb::Generate(generate) => generate.run().map(|()| Outcome::Fine),
@@ -152,23 +138,21 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The command line as it is declared, but for flags that two verbs share.
+/// The command line as it is declared, with variables.
 fn command() -> clap::Command {
+    let command = Cli::command();
+    // Flags that two verbs share.
     #[cfg(feature = "gate")]
-    return {
-        let adapt = |command: clap::Command| command.mut_subcommand("gate", |gate| gate.mut_args(gate::adapt));
-        adapt(Cli::command().mut_subcommand("raft", adapt))
-    };
-    #[cfg(not(feature = "gate"))]
-    Cli::command()
+    let command = command.mut_subcommand("gate", |gate| gate.mut_args(gate::adapt));
+    variables::declare(command)
 }
 
-/// A variable that is set to nothing is not set: that is how an orchestrator's template leaves one out.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-    command
-        .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
-        .mut_subcommands(without_empty_variables)
+/// The variable that set the flag which is wrong.
+fn variable_of<'a>(error: &clap::Error, set: &'a [(String, String)]) -> Option<&'a str> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
+    // As `--flag <VALUE>`, or `--flag[=<BOOL>]`.
+    let flag = shown.split([' ', '[', '=']).next()?;
+    set.iter().find(|(set, _)| set == flag).map(|(_, variable)| variable.as_str())
 }
 
 /// Writes the answer to stdout.

@@ -2,20 +2,19 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
-use clap::builder::{BoolishValueParser, PossibleValuesParser};
+use clap::builder::PossibleValuesParser;
 use op_conductor_init::backup::Backup;
-use op_conductor_init::durable::Owner;
 use op_conductor_init::restore::{self, Error, FileChange, GUARDS, NodeChange, Plan, Rename};
 use serde_json::json;
 
+use super::args::{FormatOption, LockTimeoutOption, OwnerOption, StateDirOption};
 use super::failure::Failure;
 use super::generate::talk_about_recovery;
 use super::progress::Bar;
 use super::text::{bytes, count, table};
-use super::values::{self, Format};
+use super::values::Format;
 use super::verify::finding_text;
 use super::{Outcome, answer, talk};
 
@@ -54,47 +53,22 @@ Exit status:
 #[command(after_help = HELP)]
 pub(super) struct Options {
     /// The backup: a directory or an archive, never the directory that holds several
-    #[arg(long, value_name = "BACKUP", env = "OP_CONDUCTOR_INIT_BACKUP_DIR", hide_env_values = true)]
+    #[arg(long, value_name = "BACKUP")]
     backup_dir: PathBuf,
 
-    /// A server's directory, or the directory that holds the servers' directories
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDirOption,
 
     /// Restore this server of the backup alone
-    #[arg(long, value_name = "ID", env = "OP_CONDUCTOR_INIT_RESTORE_NODE", hide_env_values = true)]
+    #[arg(long, value_name = "ID")]
     node: Option<String>,
 
     /// Don't ask. No guard is overridden by that
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_RESTORE_FORCE",
-        hide_env_values = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long)]
     force: bool,
 
     /// Say what would be done, and do nothing
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_RESTORE_DRY_RUN",
-        hide_env_values = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long)]
     dry_run: bool,
 
     /// Let this guard not count: repeat for several
@@ -113,53 +87,18 @@ pub(super) struct Options {
     #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
     rename_address: Vec<(String, String)>,
 
-    /// Numbers of the user and the group that what is restored shall belong to, rather than to those of the backup
-    #[arg(
-        long,
-        value_name = "UID:GID",
-        env = "OP_CONDUCTOR_INIT_RESTORE_OWNER",
-        hide_env_values = true,
-        value_parser = values::owner
-    )]
-    owner: Option<Owner>,
+    #[command(flatten)]
+    owner: OwnerOption,
 
     /// Remove what was there, once the backup is in its place
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_RESTORE_DISCARD_REPLACED",
-        hide_env_values = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long)]
     discard_replaced: bool,
 
-    /// How long to wait for a running node, or another command on the directory, to let go
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "1s",
-        env = "OP_CONDUCTOR_INIT_RESTORE_LOCK_TIMEOUT",
-        hide_env_values = true,
-        value_parser = values::duration
-    )]
-    lock_timeout: Duration,
+    #[command(flatten)]
+    lock_timeout: LockTimeoutOption,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_RESTORE_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 /// `old=new`, both not empty.
@@ -179,13 +118,13 @@ impl Options {
         let rename = Rename { servers: self.rename_server.clone(), addresses: self.rename_address.clone() };
         let options = restore::Options {
             backup: &self.backup_dir,
-            state_dir: &self.state_dir,
+            state_dir: self.state_dir.path(),
             node: self.node.as_deref(),
-            owner: self.owner,
+            owner: self.owner.get(),
             allow: &self.allow,
             peer_states: &self.peer_state,
             rename: &rename,
-            lock_timeout: self.lock_timeout,
+            lock_timeout: self.lock_timeout.get(),
         };
         let prepared = restore::prepare(&options, &Bar::bytes("restore")).map_err(failure)?;
         if let Some(recovery) = &prepared.recovery {
@@ -196,7 +135,7 @@ impl Options {
             self.answer(&prepared.plan, "planned", None)?;
             return if refused { Err(refusal(&prepared.plan)) } else { Ok(Outcome::Fine) };
         }
-        if self.format == Format::Text {
+        if self.format.get() == Format::Text {
             answer(&text(&prepared.plan))?;
         }
         if !self.force && !confirmed()? {
@@ -212,7 +151,7 @@ impl Options {
             }
             replaced => replaced,
         };
-        match self.format {
+        match self.format.get() {
             Format::Json => self.answer(&plan, "restored", replaced.as_deref())?,
             Format::Text => {
                 let kept = replaced.map(|path| format!(" What was there is in {}.", path.display()));
@@ -224,7 +163,7 @@ impl Options {
     }
 
     fn answer(&self, plan: &Plan, status: &str, replaced: Option<&std::path::Path>) -> Result<(), Failure> {
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => text(plan),
             Format::Json => format!("{:#}\n", json!({"status": status, "plan": plan, "replaced": replaced})),
         })

@@ -11,6 +11,7 @@ use op_conductor_init::state::dir::SNAPSHOTS_DIR;
 use op_conductor_init::state::snapshots::{self, Snapshots, StateFile};
 use serde_json::{Value, json};
 
+use super::args::FormatOption;
 use super::failure::Failure;
 use super::text::{bytes, count, table, wrapped};
 use super::values::Format;
@@ -31,32 +32,17 @@ Exit status:
 
 /// Show and check the snapshots of a server
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, mut_arg("format", |arg| arg.global(true)))]
 pub(super) struct SnapshotCommand {
     #[command(subcommand)]
     verb: Option<Verb>,
 
     /// A server's directory: <storage dir>/<server id>
-    #[arg(
-        long,
-        value_name = "DIR",
-        global = true,
-        env = "OP_CONDUCTOR_INIT_SNAPSHOT_STATE_DIR",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "DIR", global = true)]
     state_dir: Option<PathBuf>,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        global = true,
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_SNAPSHOT_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,7 +76,7 @@ impl SnapshotCommand {
 
     fn list(&self, directory: &Path, snapshots: &Snapshots) -> Result<Outcome, Failure> {
         let read = |meta: &SnapshotMeta| StateFile::read(&directory.join(&meta.directory)).ok();
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Json => {
                 let list: Vec<Value> = snapshots.listed.iter().map(|meta| to_json(meta, read(meta))).collect();
                 let ignored = snapshots.ignored.iter().map(|(name, why)| json!({"name": name, "reason": why}));
@@ -137,7 +123,7 @@ impl SnapshotCommand {
             return Err(Failure::unable(error).with_hint(hint));
         };
         let state = StateFile::read(&directory.join(&meta.directory)).ok();
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Json => format!("{:#}\n", to_json(meta, state)),
             Format::Text => text(meta, state),
         })?;
@@ -149,7 +135,7 @@ impl SnapshotCommand {
         let findings: Vec<Finding> =
             newest_first.flat_map(|(place, meta)| snapshots::check(directory, meta, place == 0)).collect();
         let is_bad = findings.iter().any(|finding| finding.severity == Severity::Error);
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Json => {
                 let verdict = if is_bad { "bad" } else { "fine" };
                 format!(

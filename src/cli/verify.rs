@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
+use super::args::{FormatOption, StateDirOption};
 use super::failure::Failure;
 use super::progress::Bar;
 use super::text::{bytes, count, index_range, table, wrapped};
@@ -46,17 +47,16 @@ Exit status:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Options {
-    /// A server's directory (<storage dir>/<server id>), or a directory of such directories
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_STATE_DIR", hide_env_values = true)]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDirOption,
 
     /// Who should be in the cluster: cluster.json, op-conductor-ops' config.toml, raft's peers.json, or what
     /// conductor_clusterMembership answers
-    #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_VERIFY_EXPECT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
     /// Release of op-conductor that shall run on the state, such as op-conductor:v1.19.0
-    #[arg(long = "for", value_name = "RELEASE", value_parser = release, env = "OP_CONDUCTOR_INIT_FOR", hide_env_values = true)]
+    #[arg(long = "for", value_name = "RELEASE", value_parser = release)]
     release: Option<Release>,
 
     /// Leave out findings with this id. Repeatable
@@ -64,15 +64,14 @@ pub(super) struct Options {
     ignore: Vec<&'static Explanation>,
 
     /// From which severity on the exit status is 1
-    #[arg(long, value_enum, default_value = "error", env = "OP_CONDUCTOR_INIT_FAIL_ON", hide_env_values = true)]
+    #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
 
-    /// How to write the answer
-    #[arg(long, value_enum, default_value = "text", env = "OP_CONDUCTOR_INIT_FORMAT", hide_env_values = true)]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 
     /// Write the findings to this file too, as JUnit does
-    #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_VERIFY_JUNIT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
 
@@ -92,7 +91,7 @@ fn release(name: &str) -> Result<Release, String> {
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let expected = self.expected()?;
-        let mut report = verify(&self.state_dir, self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
+        let mut report = verify(self.state_dir.path(), self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
         if let Some((file, expected)) = &expected {
             report.add(compare_members(expected, &report.nodes).map_err(|error| unexpected(file, error))?);
         }
@@ -105,7 +104,7 @@ impl Options {
             let suite = junit::suite(&report, self.fails_from());
             junit::write(file, suite).map_err(Failure::unable)?;
         }
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => self.text(&report, ignored),
             Format::Json => self.json(&report, ignored, fails),
         })?;
@@ -132,7 +131,7 @@ impl Options {
         let mut text = format!(
             "Looked at {} in {}\n\n",
             count(report.nodes.len() as u64, "server", "servers"),
-            self.state_dir.display()
+            self.state_dir.path().display()
         );
         text += &table(
             &["ID", "TERM", "LOG", "ENTRIES", "LOG STORE", "STABLE STORE", "SNAPSHOTS"],
@@ -174,7 +173,7 @@ impl Options {
             })
         };
         let value = json!({
-            "state_dir": self.state_dir,
+            "state_dir": self.state_dir.path(),
             "verdict": if fails { "bad" } else { "fine" },
             "counts": report.counts(),
             "ignored": ignored,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterSpec, Election};
-use crate::raft::{Server, Term};
+use crate::raft::{Index, Server, Term};
 
 /// Name of the file.
 pub const CLUSTER_FILE: &str = "cluster.json";
@@ -22,10 +22,13 @@ pub struct ClusterFile {
     pub leader: String,
     /// "named" or "open".
     pub election: Election,
-    /// Term of the entry at index 1.
+    /// Term of the first entry.
     pub initial_term: Term,
     /// CurrentTerm of every node.
     pub current_term: Term,
+    /// Index of the snapshot that a recovered cluster started from; absent of a generated one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered_at: Option<Index>,
     /// Page size of the stores in bytes.
     pub page_size: usize,
     /// Version of the tool that wrote it.
@@ -43,9 +46,20 @@ impl ClusterFile {
             election: spec.election(),
             initial_term: spec.initial_term(),
             current_term,
+            recovered_at: None,
             page_size,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+
+    /// Describes a cluster whose servers all start from a snapshot at `index`.
+    pub fn recovered(spec: &ClusterSpec, current_term: Term, page_size: usize, index: Index) -> ClusterFile {
+        ClusterFile { recovered_at: Some(index), ..ClusterFile::new(spec, current_term, page_size) }
+    }
+
+    /// Index of the first entry, which has all members.
+    pub fn first_index(&self) -> Index {
+        Index(self.recovered_at.map_or(1, |index| index.0.saturating_add(1)))
     }
 
     /// Decodes a file; keys that this version doesn't know are ignored.

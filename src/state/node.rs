@@ -87,11 +87,25 @@ impl Node {
 
     /// Whether it is as it was generated: raft has not written a single entry or snapshot since.
     pub fn is_untouched(&self) -> bool {
-        self.log.count > 0 && !self.has_run()
+        self.log.count > 0 && self.log.dated == 0 && self.snapshots.listed.is_empty()
+    }
+
+    /// Whether it is as a recovery made it: raft has not written a single entry or snapshot since. The log goes on from a
+    /// snapshot that no server took: its name has no time.
+    pub fn is_recovered(&self) -> bool {
+        let Some(snapshot) = self.snapshots.listed.first() else { return false };
+        let (index, term) = (snapshot.index, snapshot.term);
+        let first = Some((Index(index.0.saturating_add(1)), term));
+        self.log.dated == 0 && self.log.first == first && snapshot.id == format!("{term}-{index}-0")
+    }
+
+    /// Whether it is as a plan made it, of a new cluster or of a recovered one.
+    pub fn is_planned(&self) -> bool {
+        self.is_untouched() || self.is_recovered()
     }
 
     /// Whether raft has led or followed somebody on this state.
     pub fn has_run(&self) -> bool {
-        self.log.dated > 0 || !self.snapshots.listed.is_empty()
+        self.log.dated > 0 || (!self.snapshots.listed.is_empty() && !self.is_recovered())
     }
 }

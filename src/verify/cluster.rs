@@ -101,7 +101,7 @@ fn forgotten_candidacies(nodes: &[Node], findings: &mut Vec<Finding>) {
 /// Whether the last voter makes the quorum larger and nothing safer.
 pub(super) fn even_voters(node: &Node, findings: &mut Vec<Finding>) {
     // The configuration that the named plan adds on followers never counts.
-    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_untouched()).cloned();
+    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_planned()).cloned();
     let members = generated.or_else(|| node.latest_configuration());
     let voters = members.map_or(0, |at| at.configuration.voters().count());
     if voters > 0 && voters.is_multiple_of(2) {

@@ -42,21 +42,22 @@ pub(super) fn compare(
     findings: &mut Vec<Finding>,
 ) {
     let described = Configuration { servers: description.servers.clone() };
+    let first = description.first_index();
     for node in nodes {
-        let first = node.log.first_configuration.as_ref().filter(|first| first.index.0 == 1);
-        if first.is_some_and(|first| first.configuration != described) {
+        let at_first = node.log.first_configuration.as_ref().filter(|at| at.index == first);
+        if at_first.is_some_and(|at| at.configuration != described) {
             let message = format!(
-                "the configuration at index 1 is not that of {CLUSTER_FILE}: this is the state of another cluster"
+                "the configuration at index {first} is not that of {CLUSTER_FILE}: this is the state of another cluster"
             );
             findings.push(
                 Finding::new("CLUSTER-007", Severity::Error, message)
                     .in_node(&node.id)
-                    .at_index(1)
+                    .at_index(first.0)
                     .hint("generate all nodes together, or remove the description that belongs to other state"),
             );
         }
     }
-    let whole = nodes.iter().all(Node::is_untouched) && nodes.len() == description.servers.len();
+    let whole = nodes.iter().all(Node::is_planned) && nodes.len() == description.servers.len();
     if let Some(winners) = winners
         && whole
         && description.election == Election::Named

@@ -24,7 +24,7 @@ pub fn compare(file: &MembersFile, nodes: &[Node]) -> Result<Vec<Finding>, Membe
 
 fn differences(node: &Node, expected: &[Server]) -> Vec<Finding> {
     // The configuration that the named plan adds on followers never counts.
-    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_untouched()).cloned();
+    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_planned()).cloned();
     let Some(at) = generated.or_else(|| node.latest_configuration()) else { return Vec::new() };
     let Configuration { servers } = &at.configuration;
     let hint = "the file or the cluster is out of date: change the members on the leader by conductor_addServerAsVoter or conductor_removeServer, or the file";

@@ -256,23 +256,24 @@ fn missing_flags_are_named() {
 }
 
 #[test]
-fn every_flag_has_its_variable() {
+fn variables_set_flags() {
     let dir = temp();
     let variables = [
-        ("NODES", "a:1,b:2"),
+        // Those of the Go tool, and of flags that can do no harm, work without the verb.
+        ("NODES", "a:1,b:2\n"),
         ("SERVER_IDS", "a,b"),
-        ("INITIAL_LEADER", "a"),
-        ("NONVOTERS", "b"),
-        ("ELECTION", "open"),
-        ("INITIAL_TERM", "7"),
+        ("INITIAL_LEADER", "a\n"),
+        ("INITIAL_TERM", "7\n"),
         ("NETWORK", "mainnet"),
-        ("OUTPUT_DIR", "out"),
-        ("ONLY", "a"),
-        ("FORCE", "1"),
-        ("PAGE_SIZE", "1024"),
-        ("FORMAT", "json"),
+        ("OUTPUT_DIR", "out\n"),
+        ("FORCE", "1\n"),
+        ("FORMAT", "json\n"),
         ("LOCK_TIMEOUT", "2s"),
-        ("DRY_RUN", "false"),
+        ("GENERATE_NONVOTERS", "b"),
+        ("GENERATE_ELECTION", " open"),
+        ("GENERATE_ONLY", "a"),
+        ("GENERATE_PAGE_SIZE", "1024"),
+        ("GENERATE_DRY_RUN", "false"),
     ];
     let mut command = command(dir.path(), &["generate"]);
     let command = command.envs(variables.map(|(name, value)| (format!("OP_CONDUCTOR_INIT_{name}"), value)));
@@ -286,32 +287,30 @@ fn every_flag_has_its_variable() {
     assert_eq!(answer["nodes"][1]["change"], "skipped");
     assert_eq!(names(dir.path()), ["out"]);
 
-    let command = command.env("OP_CONDUCTOR_INIT_DRY_RUN", "1").env("OP_CONDUCTOR_INIT_OWNER", "x");
-    assert!(stderr(&command.output().unwrap()).contains("--owner"));
+    let command = command.env("OP_CONDUCTOR_INIT_GENERATE_DRY_RUN", "1").env("OP_CONDUCTOR_INIT_OWNER", "x");
+    let wrong = stderr(&command.output().unwrap());
+    assert!(wrong.contains("--owner"), "{wrong}");
+    assert!(wrong.ends_with("\nnote: the value is that of the variable OP_CONDUCTOR_INIT_OWNER\n"), "{wrong}");
     let output = command.env("OP_CONDUCTOR_INIT_OWNER", "1:1").output().unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["dry_run"], true);
 }
 
 #[test]
+fn a_variable_that_no_flag_has_is_reported() {
+    let dir = temp();
+    let mut command = command(dir.path(), &["explain", "BOLT-001"]);
+    let output = command.env("OP_CONDUCTOR_INIT_STATEDIR", "x").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_snapshot!(stderr(&output), @"warning: the variable OP_CONDUCTOR_INIT_STATEDIR has no effect: no flag has this name; the nearest name is OP_CONDUCTOR_INIT_STATE_DIR
+");
+}
+
+#[test]
 fn an_empty_variable_is_unset() {
     let dir = temp();
     let mut command = command(dir.path(), &[&["generate"], &THREE[..]].concat());
-    for name in [
-        "NONVOTERS",
-        "ELECTION",
-        "INITIAL_TERM",
-        "NETWORK",
-        "OUTPUT_DIR",
-        "ONLY",
-        "FORCE",
-        "OWNER",
-        "PAGE_SIZE",
-        "DRY_RUN",
-        "FORMAT",
-        "LOCK_TIMEOUT",
-        "NODES",
-    ] {
+    for name in ["GENERATE_NONVOTERS", "INITIAL_TERM", "OUTPUT_DIR", "FORCE", "GENERATE_DRY_RUN", "FORMAT", "NODES"] {
         command.env(format!("OP_CONDUCTOR_INIT_{name}"), "");
     }
     let output = command.output().unwrap();
@@ -323,7 +322,7 @@ fn an_empty_variable_is_unset() {
 fn a_flag_goes_before_its_variable() {
     let dir = temp();
     let mut command = command(dir.path(), &[&["generate"], &THREE[..], &["--dry-run=false"]].concat());
-    assert!(command.env("OP_CONDUCTOR_INIT_DRY_RUN", "true").output().unwrap().status.success());
+    assert!(command.env("OP_CONDUCTOR_INIT_GENERATE_DRY_RUN", "true").output().unwrap().status.success());
     assert_eq!(names(dir.path()), ["raft-state"]);
 }
 

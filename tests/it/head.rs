@@ -57,7 +57,8 @@ fn no_variable_turns_the_check_of_the_hash_off() {
     let refused = generate(&["--unsafe-head", path], &[("OP_CONDUCTOR_INIT_NO_HASH_CHECK", "true")]);
     assert_eq!(refused.status.code(), Some(2));
     let error = text(&refused.stderr);
-    assert!(error.starts_with(&format!("error: --unsafe-head {path}: block 100 claims the hash {HASH}")), "{error}");
+    assert!(error.contains(&format!("\nerror: --unsafe-head {path}: block 100 claims the hash {HASH}")), "{error}");
+    assert!(error.starts_with("warning: the variable OP_CONDUCTOR_INIT_NO_HASH_CHECK has no effect"), "{error}");
     assert!(error.contains("hint: ") && error.contains("--no-hash-check"), "{error}");
     assert!(generate(&["--unsafe-head", path, "--no-hash-check"], &[]).status.success());
 }
@@ -86,7 +87,7 @@ fn a_block_or_a_header_without_an_execution_client_is_wrong_usage() {
             assert!(error.contains(extra[0]) && error.contains(named), "{error}");
         }
     }
-    assert!(generate(&["--unsafe-head", &file], &[("OP_CONDUCTOR_INIT_BLOCK", "")]).status.success());
+    assert!(generate(&["--unsafe-head", &file], &[("OP_CONDUCTOR_INIT_GENERATE_BLOCK", "")]).status.success());
 }
 
 #[test]

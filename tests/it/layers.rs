@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up; a room may use those left of it, and nothing right of it.
 const LAYERS: [&str; 19] = [
-    "bolt", "report", "raft", "payload", "head", "cluster", "durable", "state", "plan", "verify", "generate",
-    "recover", "backup", "restore", "compact", "salvage", "transfer", "gate", "cli",
+    "bolt", "report", "raft", "payload", "head", "cluster", "durable", "state", "plan", "verify", "generate", "backup",
+    "restore", "recover", "compact", "salvage", "transfer", "gate", "cli",
 ];
 
 /// A path of the crate that a file names: the file, and the segments behind `crate::`.

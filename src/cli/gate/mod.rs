@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use futures_util::{StreamExt, stream};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecText};
 use op_conductor_init::gate::{self, Options, Outcome as Seen, SAMPLE_HEAD, StageError, Staged, Target, TargetReport};
@@ -22,6 +22,7 @@ use serde_json::json;
 use tempfile::{NamedTempFile, TempDir};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::args::FormatOption;
 use super::failure::Failure;
 use super::values::{self, Format};
 use super::{Outcome, answer, talk};
@@ -66,79 +67,34 @@ Exit status:
 #[command(after_help = HELP)]
 pub(crate) struct Gate {
     /// Directory with a directory for each server, such as generate's output
-    #[arg(long, value_name = "DIR", env = "OP_CONDUCTOR_INIT_GATE_STATE_DIR", hide_env_values = true)]
+    #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
     /// What to boot: op-conductor:<release> or raft:<version>. Repeatable [default: op-conductor:v1.19.0]
-    #[arg(
-        long,
-        value_name = "TARGET",
-        value_delimiter = ',',
-        env = "OP_CONDUCTOR_INIT_GATE_TARGET",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
     target: Vec<Target>,
 
     /// Any image of op-conductor, on the daemon or to be pulled. Repeatable
-    #[arg(
-        long,
-        value_name = "IMAGE",
-        value_delimiter = ',',
-        env = "OP_CONDUCTOR_INIT_GATE_IMAGE",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "IMAGE", value_delimiter = ',')]
     image: Vec<String>,
 
     /// Write a JUnit report here too
-    #[arg(long, value_name = "FILE", env = "OP_CONDUCTOR_INIT_GATE_JUNIT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_GATE_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 
     /// How long to wait for each thing that should happen
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "60s",
-        env = "OP_CONDUCTOR_INIT_GATE_TIMEOUT",
-        hide_env_values = true,
-        value_parser = values::duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = values::duration)]
     timeout: Duration,
 
     /// How many targets run at a time
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value = "1",
-        env = "OP_CONDUCTOR_INIT_GATE_PARALLEL",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
     parallel: NonZeroUsize,
 
     /// Leave the containers and their network, to look at them
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_GATE_KEEP",
-        hide_env_values = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long)]
     keep: bool,
 
     #[command(flatten)]
@@ -153,78 +109,36 @@ pub(crate) struct Gate {
 #[command(next_help_heading = "Cluster, instead of --state-dir: as generate would write it")]
 struct ClusterOptions {
     /// Addresses of all servers
-    #[arg(
-        long,
-        value_name = "LIST",
-        requires_all = ["server_ids", "initial_leader"],
-        conflicts_with = "state_dir",
-        env = "OP_CONDUCTOR_INIT_GATE_NODES",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "LIST", requires_all = ["server_ids", "initial_leader"], conflicts_with = "state_dir")]
     nodes: Option<String>,
 
     /// Their ids, in the same order
-    #[arg(
-        long,
-        value_name = "LIST",
-        requires = "nodes",
-        env = "OP_CONDUCTOR_INIT_GATE_SERVER_IDS",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "LIST", requires = "nodes")]
     server_ids: Option<String>,
 
     /// Id of the server that shall lead first
-    #[arg(
-        long,
-        value_name = "ID",
-        requires = "nodes",
-        env = "OP_CONDUCTOR_INIT_GATE_INITIAL_LEADER",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "ID", requires = "nodes")]
     initial_leader: Option<String>,
 
     /// Ids of those that never vote
-    #[arg(
-        long,
-        value_name = "LIST",
-        requires = "nodes",
-        env = "OP_CONDUCTOR_INIT_GATE_NONVOTERS",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "LIST", requires = "nodes")]
     nonvoters: Option<String>,
 
     /// Who may win the first election
-    #[arg(
-        long,
-        value_name = "WHO",
-        requires = "nodes",
-        env = "OP_CONDUCTOR_INIT_GATE_ELECTION",
-        hide_env_values = true,
-        value_parser = PossibleValuesParser::new(["named", "open"]).map(|text| super::generate::election(&text))
-    )]
+    #[arg(long, value_name = "WHO", requires = "nodes", value_parser = PossibleValuesParser::new(["named", "open"]).map(|text| super::generate::election(&text)))]
     election: Option<Election>,
 
     /// Term of the first entry
-    #[arg(
-        long,
-        value_name = "TERM",
-        requires = "nodes",
-        env = "OP_CONDUCTOR_INIT_GATE_INITIAL_TERM",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "TERM", requires = "nodes")]
     initial_term: Option<u64>,
 }
 
-/// generate's flags of the unsafe head, as they are here: with variables of their own, and only for state that is made.
+/// generate's flags of the unsafe head, as they are here: only for state that is made.
 pub(super) fn adapt(arg: clap::Arg) -> clap::Arg {
-    let variable = match arg.get_id().as_str() {
-        "unsafe_head" => "OP_CONDUCTOR_INIT_GATE_UNSAFE_HEAD",
-        "execution_rpc" => "OP_CONDUCTOR_INIT_GATE_EXECUTION_RPC",
-        "block" => "OP_CONDUCTOR_INIT_GATE_BLOCK",
-        "rpc_header" => "OP_CONDUCTOR_INIT_GATE_RPC_HEADER",
-        _ => return arg,
-    };
-    arg.env(variable).conflicts_with("state_dir")
+    match arg.get_id().as_str() {
+        "unsafe_head" | "execution_rpc" | "block" | "rpc_header" => arg.conflicts_with("state_dir"),
+        _ => arg,
+    }
 }
 
 /// What is tried when nothing is named.
@@ -269,7 +183,7 @@ impl Gate {
         if let Some(junit) = junit {
             junit.write(&reports)?;
         }
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => text::answer(&staged, &reports),
             Format::Json => self.json(&staged, &reports),
         })?;

@@ -4,17 +4,17 @@ mod json;
 mod text;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
-use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecErrors, SpecField, SpecText};
-use op_conductor_init::durable::{self, Owner, Recovery};
+use op_conductor_init::durable::{self, Recovery};
 use op_conductor_init::generate::{self, Change, Error, Outcome, WriteOptions};
 use op_conductor_init::plan::Plan;
 use op_conductor_init::state::dir;
 
+use super::args::{FormatOption, LockTimeoutOption, OwnerOption};
 use super::failure::Failure;
 use super::values::{self, Format};
 use super::{answer, talk};
@@ -49,141 +49,61 @@ Exit status:
 #[command(after_help = HELP)]
 pub(crate) struct Generate {
     /// Addresses of all servers: host:port, separated by commas. The other servers must be able to dial them
-    #[arg(long, value_name = "LIST", env = "OP_CONDUCTOR_INIT_NODES", hide_env_values = true)]
+    #[arg(long, value_name = "LIST")]
     nodes: String,
 
     /// Ids of all servers (op-conductor's --raft.server.id), separated by commas, in the order of --nodes
-    #[arg(long, value_name = "LIST", env = "OP_CONDUCTOR_INIT_SERVER_IDS", hide_env_values = true)]
+    #[arg(long, value_name = "LIST")]
     server_ids: String,
 
     /// Id of the server that shall win the first election
-    #[arg(long, value_name = "ID", env = "OP_CONDUCTOR_INIT_INITIAL_LEADER", hide_env_values = true)]
+    #[arg(long, value_name = "ID")]
     initial_leader: String,
 
     /// Ids of the servers that get the log but never vote
-    #[arg(
-        long,
-        value_name = "LIST",
-        default_value = "",
-        hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_NONVOTERS",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     nonvoters: String,
 
     /// Who may win the first election: only the named leader, or any voter
-    #[arg(
-        long,
-        value_name = "WHO",
-        default_value = "named",
-        env = "OP_CONDUCTOR_INIT_ELECTION",
-        hide_env_values = true,
-        value_parser = PossibleValuesParser::new(["named", "open"]).map(|text| election(&text))
-    )]
+    #[arg(long, value_name = "WHO", default_value = "named", value_parser = PossibleValuesParser::new(["named", "open"]).map(|text| election(&text)))]
     election: Election,
 
     /// Term of the first entry
-    #[arg(
-        long,
-        value_name = "TERM",
-        default_value_t = 1,
-        env = "OP_CONDUCTOR_INIT_INITIAL_TERM",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "TERM", default_value_t = 1)]
     initial_term: u64,
 
     /// A label for cluster.json, such as the name of the chain
-    #[arg(long, value_name = "NAME", env = "OP_CONDUCTOR_INIT_NETWORK", hide_env_values = true)]
+    #[arg(long, value_name = "NAME")]
     network: Option<String>,
 
     /// Directory to hold a directory for each server (op-conductor's --raft.storage.dir)
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "./raft-state",
-        env = "OP_CONDUCTOR_INIT_OUTPUT_DIR",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "DIR", default_value = "./raft-state")]
     output_dir: PathBuf,
 
     /// Write the directory of this server alone
-    #[arg(long, value_name = "ID", env = "OP_CONDUCTOR_INIT_ONLY", hide_env_values = true)]
+    #[arg(long, value_name = "ID")]
     only: Option<String>,
 
     /// Replace what is there. It is kept in <output-dir>/.replaced-<time>
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_FORCE",
-        hide_env_values = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long)]
     force: bool,
 
-    /// Numbers of the user and the group that what is written shall belong to
-    #[arg(
-        long,
-        value_name = "UID:GID",
-        env = "OP_CONDUCTOR_INIT_OWNER",
-        hide_env_values = true,
-        value_parser = values::owner
-    )]
-    owner: Option<Owner>,
+    #[command(flatten)]
+    owner: OwnerOption,
 
     /// Page size of the files in bytes: a power of two from 1024 to 65536
-    #[arg(
-        long,
-        value_name = "BYTES",
-        default_value = "4096",
-        env = "OP_CONDUCTOR_INIT_PAGE_SIZE",
-        hide_env_values = true,
-        value_parser = values::page_size
-    )]
+    #[arg(long, value_name = "BYTES", default_value = "4096", value_parser = values::page_size)]
     page_size: usize,
 
     /// Say what each server would start with, and write nothing
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        env = "OP_CONDUCTOR_INIT_DRY_RUN",
-        hide_env_values = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long)]
     dry_run: bool,
 
-    /// How to write the answer
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
+    #[command(flatten)]
+    format: FormatOption,
 
-    /// How long to wait for a running node, or another command on the directory, to let go
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "1s",
-        env = "OP_CONDUCTOR_INIT_LOCK_TIMEOUT",
-        hide_env_values = true,
-        value_parser = values::duration
-    )]
-    lock_timeout: Duration,
+    #[command(flatten)]
+    lock_timeout: LockTimeoutOption,
 
     #[cfg(feature = "payload")]
     #[command(flatten)]
@@ -203,7 +123,7 @@ impl Generate {
         };
         generate::check_only(&plan, self.only.as_deref()).map_err(failure)?;
         let outcome = if self.dry_run { None } else { Some(self.write(&plan)?) };
-        answer(&match self.format {
+        answer(&match self.format.get() {
             Format::Text => text::answer(&plan, self, outcome.as_ref()),
             Format::Json => json::answer(&plan, self, outcome.as_ref()),
         })
@@ -234,7 +154,7 @@ impl Generate {
     }
 
     fn write(&self, plan: &Plan<'_>) -> Result<Outcome, Failure> {
-        let opened = dir::open_root(&self.output_dir, self.owner, self.lock_timeout);
+        let opened = dir::open_root(&self.output_dir, self.owner.get(), self.lock_timeout.get());
         let (root, recovery) = opened.map_err(|error| failure(error.into()))?;
         if let Some(recovery) = recovery {
             talk_about_recovery(&recovery);
@@ -243,7 +163,7 @@ impl Generate {
             only: self.only.as_deref(),
             force: self.force,
             page_size: self.page_size,
-            lock_timeout: self.lock_timeout,
+            lock_timeout: self.lock_timeout.get(),
         };
         let outcome = generate::write(plan, root, &options).map_err(failure)?;
         if !outcome.foreign.is_empty() {

@@ -8,7 +8,8 @@ use op_conductor_init::state::entries::{Bounds, Entries};
 use serde_json::{Value, json};
 
 use super::entry::{Columns, to_json};
-use super::{FormatOption, failure, open};
+use super::{failure, open};
+use crate::cli::args::FormatOption;
 use crate::cli::failure::Failure;
 use crate::cli::values::Format;
 use crate::cli::{Outcome, answer};

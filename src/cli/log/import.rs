@@ -12,7 +12,8 @@ use op_conductor_init::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_
 use op_conductor_init::transfer::{Error, Imported, LineError, import, stable};
 use serde_json::json;
 
-use super::{FormatOption, StateDirOption};
+use super::StateDirOption;
+use crate::cli::args::FormatOption;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Bar;
 use crate::cli::text::count;

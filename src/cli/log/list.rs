@@ -5,8 +5,9 @@ use op_conductor_init::report::Progress;
 use op_conductor_init::state::entries::Indexes;
 
 use super::entry::{Columns, to_json, whole};
-use super::{FilterOptions, FormatOption, Listens, Output, StateDirOption, failure, open};
+use super::{FilterOptions, Listens, Output, StateDirOption, failure, open};
 use crate::cli::Outcome;
+use crate::cli::args::FormatOption;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Bar;
 use crate::cli::values::Format;

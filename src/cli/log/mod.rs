@@ -20,7 +20,6 @@ use op_conductor_init::state::entries::{self, Block, Entries, Filter, Span};
 
 use super::Outcome;
 use super::failure::Failure;
-use super::values::Format;
 
 const HELP: &str = "\
 Examples:
@@ -206,34 +205,13 @@ fn listens(written: io::Result<()>) -> Result<Listens, Failure> {
 struct StateDirOption {
     /// A server's directory: <storage dir>/<server id>
     // An option, because the verbs below `log` have one of their own.
-    #[arg(long, value_name = "DIR", required = true, env = "OP_CONDUCTOR_INIT_LOG_STATE_DIR", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", required = true)]
     state_dir: Option<PathBuf>,
 }
 
 impl StateDirOption {
     fn path(&self) -> Result<&Path, Failure> {
         self.state_dir.as_deref().ok_or_else(|| Failure::unable(anyhow!("--state-dir is missing")))
-    }
-}
-
-/// How all of these answer.
-#[derive(Debug, Args)]
-struct FormatOption {
-    /// How to write the answer; entries are one JSON object a line
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        env = "OP_CONDUCTOR_INIT_LOG_FORMAT",
-        hide_env_values = true
-    )]
-    format: Format,
-}
-
-impl FormatOption {
-    fn get(&self) -> Format {
-        self.format
     }
 }
 

@@ -11,7 +11,8 @@ use op_conductor_init::state::entries::{Block, Span};
 use serde_json::json;
 
 use super::entry::{Columns, to_json};
-use super::{FilterOptions, FormatOption, Listens, Output, StateDirOption, failure, open};
+use super::{FilterOptions, Listens, Output, StateDirOption, failure, open};
+use crate::cli::args::FormatOption;
 use crate::cli::failure::Failure;
 use crate::cli::values::Format;
 use crate::cli::{Outcome, talk};

@@ -10,7 +10,8 @@ use op_conductor_init::report::Progress;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{FormatOption, StateDirOption, failure, open};
+use super::{StateDirOption, failure, open};
+use crate::cli::args::FormatOption;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Bar;
 use crate::cli::text::{bytes, count, table};
