@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::bolt::MAX_VALUE_LEN;
 use crate::durable::{ReadError, read_file};
 use crate::raft::{self, AppendedAt, Index, Log, LogType, Term};
 use crate::report::Progress;
+
+/// Bytes of the longest payload: bbolt takes no longer value.
+const MAX_PAYLOAD_LEN: u64 = (1 << 31) - 2;
 
 /// An entry as a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,7 +198,7 @@ fn read_payload(name: String, payloads: Option<&Path>) -> Result<Vec<u8>, LineEr
     if name.is_empty() || name.contains('/') || name == ".." {
         return Err(LineError::OutsidePayloads { name });
     }
-    read_file(&directory.join(name), MAX_VALUE_LEN as u64).map_err(|source| LineError::Payload { source })
+    read_file(&directory.join(name), MAX_PAYLOAD_LEN).map_err(|source| LineError::Payload { source })
 }
 
 /// Where payloads are written to: a new directory.
