@@ -79,7 +79,8 @@ impl SnapshotCommand {
         answer(&match self.format.get() {
             Format::Json => {
                 let list: Vec<Value> = snapshots.listed.iter().map(|meta| to_json(meta, read(meta))).collect();
-                let ignored = snapshots.ignored.iter().map(|(name, why)| json!({"name": name, "reason": why}));
+                let ignored =
+                    snapshots.ignored.iter().map(|(name, why)| json!({"name": name, "reason": why.to_string()}));
                 format!("{:#}\n", json!({"snapshots": list, "ignored": ignored.collect::<Vec<_>>()}))
             }
             Format::Text => {

@@ -23,6 +23,7 @@
 mod disk;
 mod error;
 mod fresh;
+mod io_error;
 mod journal;
 mod lock;
 mod open;
@@ -46,6 +47,7 @@ use swap::Swap;
 pub use disk::Owner;
 pub use error::Error;
 pub use fresh::Fresh;
+pub use io_error::IoError;
 pub use journal::{Entry, Journal, Pending, pending};
 pub(crate) use lock::{Kind, flock_until, try_flock};
 pub use open::{ReadError, open_file, read_file};

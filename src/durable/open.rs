@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::io_error::IoError;
 use rustix::fs::{Mode, OFlags};
 
 /// Opens a file for reading.
@@ -26,13 +27,8 @@ pub fn open_file(path: &Path) -> io::Result<File> {
 #[non_exhaustive]
 pub enum ReadError {
     /// The file system said no.
-    #[error("reading {}", path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// It is longer than anything that belongs there.
     #[error("{} is too large: expected at most {limit} bytes", path.display())]
     TooLarge {
@@ -46,15 +42,15 @@ pub enum ReadError {
 impl ReadError {
     /// Whether the file doesn't exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, ReadError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        matches!(self, ReadError::Io(error) if error.is_not_found())
     }
 }
 
 /// All bytes of a regular file that has at most `limit`.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
-    let fail = |source| ReadError::Io { path: path.to_owned(), source };
+    let fail = IoError::when("reading", path);
     let mut bytes = Vec::new();
-    let file = open_file(path).map_err(fail)?;
+    let file = open_file(path).map_err(&fail)?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > limit {
         return Err(ReadError::TooLarge { path: path.to_owned(), limit });

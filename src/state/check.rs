@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 use super::node::Node;
-use super::snapshots;
+use super::snapshots::{self, Ignored};
 use super::store::Store;
 use crate::raft::{Index, check_stable};
 use crate::report::{Finding, Severity};
@@ -93,7 +93,7 @@ fn log_start(node: &Node) -> Vec<Finding> {
 
 fn ignored_snapshots(node: &Node) -> Vec<Finding> {
     let is_old = |name: &str| !is_being_made(&node.path.join(SNAPSHOTS_DIR).join(name));
-    let finding = |(name, reason): &(String, String)| {
+    let finding = |(name, reason): &(String, Ignored)| {
         let message = format!("raft passes over this snapshot: {reason}");
         Finding::new("SNAP-001", Severity::Warning, message).in_file(&format!("{SNAPSHOTS_DIR}/{name}"))
     };

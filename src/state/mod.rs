@@ -1,6 +1,8 @@
 //! The raft state of servers as it is on disk: what a path means, one server's directory, its entries and snapshots.
 
 mod check;
+mod cluster_file;
+pub mod copy;
 mod damage;
 pub mod dir;
 pub mod entries;
@@ -8,11 +10,13 @@ mod error;
 mod log_store;
 mod node;
 mod read;
+pub mod rename;
 mod servers;
 pub mod snapshots;
 mod stable_store;
 mod store;
 
+pub use cluster_file::{ClusterFileError, read_cluster_file};
 pub use damage::describe_damage;
 pub use dir::StateDir;
 pub use error::Error;
