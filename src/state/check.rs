@@ -74,12 +74,13 @@ fn missing_files(node: &Node) -> Vec<Finding> {
 fn terms_and_votes(node: &Node) -> Vec<Finding> {
     let snapshot = node.snapshots.listed.first().map(|meta| (meta.index, meta.term));
     let highest = snapshot.into_iter().chain(node.log.last).max_by_key(|(_, term)| *term);
-    check_stable(&node.stable, highest).into_iter().map(|finding| finding.in_file(STABLE_FILE)).collect()
+    let found = node.known_stable().map(|stable| check_stable(stable, highest));
+    found.unwrap_or_default().into_iter().map(|finding| finding.in_file(STABLE_FILE)).collect()
 }
 
 /// Whether what comes before the log's first entry is in a snapshot.
 fn log_start(node: &Node) -> Vec<Finding> {
-    let Some((Index(first), _)) = node.log.first else { return Vec::new() };
+    let Some((Index(first), _)) = node.known_log().and_then(|log| log.first) else { return Vec::new() };
     // op-conductor keeps one snapshot, and raft loads only the newest by term.
     let newest = node.snapshots.listed.first().map(|meta| meta.index.0);
     if first <= 1 || newest.is_some_and(|index| index.saturating_add(1) >= first) {
@@ -101,7 +102,8 @@ fn ignored_snapshots(node: &Node) -> Vec<Finding> {
 }
 
 fn directory_name(node: &Node) -> Vec<Finding> {
-    let latest = node.latest_configuration().filter(|latest| latest.configuration.server(&node.id).is_none());
+    let latest = node.latest_configuration().filter(|_| node.known_log().is_some());
+    let latest = latest.filter(|latest| latest.configuration.server(&node.id).is_none());
     let finding = |message| {
         Finding::new("NODE-002", Severity::Warning, message)
             .hint("op-conductor takes the directory that --raft.server.id names; the ids must be equal")

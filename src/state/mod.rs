@@ -7,6 +7,7 @@ mod damage;
 pub mod dir;
 pub mod entries;
 mod error;
+mod known;
 mod log_store;
 mod node;
 mod read;

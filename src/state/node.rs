@@ -74,6 +74,10 @@ impl Node {
 
     /// Whether the node will ask for votes. (hashicorp/raft raft.go runFollower)
     pub fn candidacy(&self) -> Candidacy {
+        if let Some(failure) = self.start_failure() {
+            let file = failure.place.file.as_deref().unwrap_or("its directory");
+            return Candidacy { will: false, reason: format!("it can't start: {} in {file}", failure.id) };
+        }
         let Some(latest) = self.latest_configuration() else {
             return Candidacy { will: false, reason: "it has no configuration: it knows no peers".to_owned() };
         };
@@ -87,7 +91,7 @@ impl Node {
 
     /// Whether it is as it was generated: raft has not written a single entry or snapshot since.
     pub fn is_untouched(&self) -> bool {
-        self.log.count > 0 && self.log.dated == 0 && self.snapshots.listed.is_empty()
+        self.known_log().is_some_and(|log| log.count > 0 && log.dated == 0) && self.snapshots.listed.is_empty()
     }
 
     /// Whether it is as a recovery made it: raft has not written a single entry or snapshot since. The log goes on from a
