@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Error;
+use crate::backup::NodeInfo;
 use crate::cluster::CLUSTER_FILE;
 use crate::durable::ReadError;
 use crate::raft::{Configuration, Server};
@@ -44,6 +45,16 @@ impl Rename {
         find(&self.servers, old).unwrap_or(old).to_owned()
     }
 
+    /// What a server has, in the new names: by these its vote is to be compared with one that is restored.
+    pub(super) fn info(&self, mut info: NodeInfo) -> NodeInfo {
+        if let Some(vote) = &mut info.vote
+            && let Some(new) = self.address(&vote.candidate)
+        {
+            vote.candidate = new;
+        }
+        info
+    }
+
     /// Whether each old name is somebody's in one of the latest configurations, and raft takes the new ones.
     pub(super) fn check(&self, configurations: &[Configuration]) -> Result<(), Error> {
         let servers = || configurations.iter().flat_map(|configuration| &configuration.servers);
@@ -72,7 +83,7 @@ impl Rename {
     pub(super) fn cluster_file(&self, root: &Path) -> Result<(), Error> {
         let path = root.join(CLUSTER_FILE);
         let fail = |source| Error::Io { doing: "changing names in", path: path.clone(), source };
-        let mut file = match read_cluster_file(root) {
+        let mut file = match read_cluster_file(&path) {
             Ok(Some(file)) => file,
             Err(ClusterFileError::Read(ReadError::Io(error))) => return Err(fail(error.source)),
             // What isn't a description isn't compared with, either.

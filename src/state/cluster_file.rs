@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cluster::{CLUSTER_FILE, ClusterFile};
+use crate::cluster::ClusterFile;
 use crate::durable::{ReadError, read_file};
 
 /// Bytes of the longest cluster.json that is read: one of 10,000 servers with the longest names is shorter.
@@ -25,14 +25,13 @@ pub enum ClusterFileError {
     },
 }
 
-/// Reads cluster.json of `directory`; none when it doesn't exist.
-pub fn read_cluster_file(directory: &Path) -> Result<Option<ClusterFile>, ClusterFileError> {
-    let path = directory.join(CLUSTER_FILE);
-    let bytes = match read_file(&path, MAX_CLUSTER_FILE_LEN) {
+/// Reads the cluster.json `path`; none when it doesn't exist.
+pub fn read_cluster_file(path: &Path) -> Result<Option<ClusterFile>, ClusterFileError> {
+    let bytes = match read_file(path, MAX_CLUSTER_FILE_LEN) {
         Err(error) if error.is_not_found() => return Ok(None),
         bytes => bytes?,
     };
-    ClusterFile::decode(&bytes).map(Some).map_err(|source| ClusterFileError::Decode { path, source })
+    ClusterFile::decode(&bytes).map(Some).map_err(|source| ClusterFileError::Decode { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -44,13 +43,13 @@ mod tests {
     #[test]
     fn what_is_too_large_or_something_else_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(read_cluster_file(dir.path()).unwrap().is_none());
-        let path = dir.path().join(CLUSTER_FILE);
+        let path = dir.path().join("cluster.json");
+        assert!(read_cluster_file(&path).unwrap().is_none());
         fs::write(&path, "[]").unwrap();
-        let error = read_cluster_file(dir.path()).unwrap_err();
+        let error = read_cluster_file(&path).unwrap_err();
         assert_eq!(error.to_string(), path.display().to_string());
         File::create(&path).unwrap().set_len(MAX_CLUSTER_FILE_LEN + 1).unwrap();
-        let error = read_cluster_file(dir.path()).unwrap_err();
+        let error = read_cluster_file(&path).unwrap_err();
         assert_eq!(error.to_string(), format!("{} is too large: expected at most 16777216 bytes", path.display()));
     }
 }

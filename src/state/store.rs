@@ -16,7 +16,7 @@ const DAMAGED: &str = "keep a copy of the directory; if the other nodes are soun
 /// A bucket whose pages lead nowhere; the checker, when it runs, reports more.
 const UNREADABLE: &str = "BOLT-025";
 /// A bolt file without the store's bucket.
-const NO_BUCKET: &str = "NODE-003";
+pub(super) const NO_BUCKET: &str = "NODE-003";
 
 /// How much to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::state::{ClusterFileError, Node, read_cluster_file};
 /// cluster.json of the directory, or the one beside a single server's directory.
 pub(super) fn read(path: &Path, above: Option<&Path>) -> Result<Option<ClusterFile>, ClusterFileError> {
     for directory in [Some(path), above].into_iter().flatten() {
-        if let Some(found) = read_cluster_file(directory)? {
+        if let Some(found) = read_cluster_file(&directory.join(CLUSTER_FILE))? {
             return Ok(Some(found));
         }
     }
