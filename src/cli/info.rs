@@ -155,8 +155,8 @@ fn head_text(node: &Node) -> String {
 }
 
 fn node_text(node: &Node, rows: &VecDeque<Entry>) -> String {
-    let campaign = node.campaign();
-    let will = if campaign.will { "yes" } else { "no" };
+    let candidacy = node.candidacy();
+    let will = if candidacy.will { "yes" } else { "no" };
     let mut text = format!("Server {} in {}\n\n", node.id, node.path.display());
     let snapshots = match node.snapshots.listed.first() {
         Some(newest) => format!(
@@ -183,7 +183,7 @@ fn node_text(node: &Node, rows: &VecDeque<Entry>) -> String {
         ("Log", log_range(node)),
         ("Unsafe head", head_text(node)),
         ("Snapshots", snapshots),
-        ("Campaigns", format!("{will}: {}", campaign.reason)),
+        ("Campaigns", format!("{will}: {}", candidacy.reason)),
         ("Log store", file(&node.log_store)),
         ("Stable store", file(&node.stable_store)),
     ] {
@@ -252,7 +252,7 @@ fn cluster_row(node: &Node) -> Vec<String> {
         known(node.known_last().map(|(_, term)| term)),
         node.head.map_or_else(|| "-".to_owned(), |stored| stored.head.number.to_string()),
         suffrage.unwrap_or_else(|| "-".to_owned()),
-        if node.campaign().will { "yes" } else { "no" }.to_owned(),
+        if node.candidacy().will { "yes" } else { "no" }.to_owned(),
         known(vote),
     ]
 }

@@ -79,7 +79,7 @@ impl SnapshotCommand {
         match self.format.get() {
             Format::Json => {
                 let list = snapshots.listed.iter().map(|meta| Snapshot::new(meta, read(meta)));
-                let ignored = snapshots.ignored.iter().map(|(name, reason)| Ignored { name, reason });
+                let ignored = snapshots.ignored.iter().map(|(name, why)| Ignored { name, reason: why.to_string() });
                 print_json(&List { snapshots: list.collect(), ignored: ignored.collect() })?;
             }
             Format::Text => {
@@ -162,16 +162,12 @@ impl SnapshotCommand {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn text(meta: &SnapshotMeta, state: Option<StateFile>) -> String {
     let mut text = format!("Snapshot {}\n\n", meta.id);
     let found = match state {
         None => "state.bin can't be read".to_owned(),
-        Some(state) if meta.crc == state.crc.to_be_bytes() => format!("{}, right", hex(&meta.crc)),
-        Some(state) => format!("{}, but state.bin has {:016x}", hex(&meta.crc), state.crc),
+        Some(state) if meta.crc == state.crc.to_be_bytes() => format!("{}, right", const_hex::encode(&meta.crc)),
+        Some(state) => format!("{}, but state.bin has {:016x}", const_hex::encode(&meta.crc), state.crc),
     };
     let block = match state.map(|state| state.head) {
         None => "unknown".to_owned(),

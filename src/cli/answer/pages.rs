@@ -152,24 +152,20 @@ impl Page {
             len: view.bytes.len(),
             elements: if hidden { Vec::new() } else { elements(&view, redact) },
             free: if hidden { Vec::new() } else { view.free.iter().map(|page| page.0).collect() },
-            bytes: (hex && !redact).then(|| digits(&view.bytes)),
+            bytes: (hex && !redact).then(|| const_hex::encode(&view.bytes)),
         })
     }
 }
 
 fn elements(view: &PageView, redact: bool) -> Vec<Element> {
     let element = |it: &bolt::ElementView| Element {
-        key: digits(&view.bytes[it.key.clone()]),
+        key: const_hex::encode(&view.bytes[it.key.clone()]),
         child: it.child.map(|page| page.0),
         is_bucket: it.is_bucket,
         value_len: it.value.len(),
-        value: (it.child.is_none() && !redact).then(|| digits(&view.bytes[it.value.clone()])),
+        value: (it.child.is_none() && !redact).then(|| const_hex::encode(&view.bytes[it.value.clone()])),
     };
     view.elements.iter().map(element).collect()
-}
-
-fn digits(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `pages tree`: from the top, and from left to right.
@@ -212,7 +208,7 @@ struct Bucket {
 }
 
 fn bucket(name: &[u8], header: &BucketHeader) -> Bucket {
-    Bucket { name: digits(name), sequence: header.sequence }
+    Bucket { name: const_hex::encode(name), sequence: header.sequence }
 }
 
 impl Tree {
@@ -226,8 +222,8 @@ impl Tree {
                     kind: page.kind.name(),
                     elements: page.count,
                     overflow: page.overflow,
-                    first_key: page.keys.as_ref().map(|(first, _)| digits(first)),
-                    last_key: page.keys.as_ref().map(|(_, last)| digits(last)),
+                    first_key: page.keys.as_ref().map(|(first, _)| const_hex::encode(first)),
+                    last_key: page.keys.as_ref().map(|(_, last)| const_hex::encode(last)),
                     bucket: page.bucket.as_ref().map(|(name, header)| bucket(name, header)),
                 },
                 TreeItem::Inline(depth, name, header) => Item::Inline { depth, bucket: bucket(name, &header) },

@@ -34,7 +34,7 @@ impl Snapshot<'_> {
             term: meta.term.0,
             size: meta.size,
             version: meta.version,
-            crc64: meta.crc.iter().map(|byte| format!("{byte:02x}")).collect(),
+            crc64: const_hex::encode(&meta.crc),
             configuration_index: meta.configuration_index.0,
             servers: &meta.configuration.servers,
             state_len: state.map(|state| state.len),
@@ -55,7 +55,7 @@ pub(in crate::cli) struct List<'a> {
 #[derive(Serialize)]
 pub(in crate::cli) struct Ignored<'a> {
     pub(in crate::cli) name: &'a str,
-    pub(in crate::cli) reason: &'a str,
+    pub(in crate::cli) reason: String,
 }
 
 /// `snapshot check`.

@@ -7,7 +7,7 @@ use op_conductor_init::bolt::PageCounts;
 use op_conductor_init::payload::StoredHead;
 use op_conductor_init::raft::{Index, LogType, Server, SnapshotMeta, StableState, Term};
 use op_conductor_init::report::Finding;
-use op_conductor_init::state::{Campaign, Node, Store};
+use op_conductor_init::state::{Candidacy, Node, Store};
 use op_conductor_init::verify::{Counts, Report};
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ pub(in crate::cli) struct NodeInfo<'a> {
     /// The highest that is stored.
     unsafe_head: Option<StoredHead>,
     configuration: Option<Configuration>,
-    campaign: Campaign,
+    campaign: Candidacy,
     /// Newest first.
     snapshots: Vec<Snapshot<'a>>,
     log_store: StoreInfo,
@@ -119,7 +119,7 @@ impl NodeInfo<'_> {
                 let servers_omitted = (omitted > 0).then_some(omitted);
                 Configuration { index: at.index, servers: servers.to_vec(), servers_omitted }
             }),
-            campaign: node.campaign(),
+            campaign: node.candidacy(),
             snapshots: node.snapshots.listed.iter().map(snapshot).collect(),
             log_store: store(&node.log_store),
             stable_store: store(&node.stable_store),
