@@ -1,5 +1,6 @@
 //! `verify`: does the state hold together?
 
+mod advice;
 mod text;
 
 use std::io::Read;
@@ -108,7 +109,7 @@ impl Options {
             junit::write(file, suite).map_err(Failure::unable)?;
         }
         answer(&match self.format.get() {
-            Format::Text => text::text(self.state_dir.path(), &report, ignored),
+            Format::Text => text::text(self.state_dir.path(), &report, ignored, &self.what_to_do(&report)),
             Format::Json => self.json(&report, ignored, fails),
         })?;
         Ok(if fails { Outcome::Bad } else { Outcome::Fine })
@@ -128,6 +129,10 @@ impl Options {
         let read = open_file(file).and_then(|open| open.take(MAX_EXPECTED_LEN).read_to_string(&mut text));
         read.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
         Ok(Some((file, MembersFile::parse(&text).map_err(|error| unexpected(file, error))?)))
+    }
+
+    fn what_to_do(&self, report: &Report) -> advice::WhatToDo {
+        advice::what_to_do(&report.advice(), &self.state_dir.path().display().to_string())
     }
 
     fn json(&self, report: &Report, ignored: usize, fails: bool) -> String {
@@ -154,6 +159,7 @@ impl Options {
             "next_leaders": report.winners,
             "nodes": report.nodes.iter().map(node).collect::<Vec<_>>(),
             "findings": report.findings,
+            "what_to_do": self.what_to_do(report),
         });
         format!("{value:#}\n")
     }
