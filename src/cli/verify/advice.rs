@@ -37,7 +37,7 @@ fn run(text: impl Into<String>, command: impl Into<String>) -> Step {
 pub(super) fn what_to_do(advice: &Advice, dir: &str) -> WhatToDo {
     let verify = format!("op-conductor-init verify --state-dir {dir}");
     let (situation, steps) = match advice {
-        Advice::Nothing => ("nothing to do.".to_owned(), vec![]),
+        Advice::Nothing => ("nothing.".to_owned(), vec![]),
         Advice::ReadWarnings { newest, removed } => warnings(newest.as_deref(), removed),
         Advice::Settle => (
             "an interrupted replacement comes first.".to_owned(),
