@@ -3,11 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::state::{self, dir};
+use crate::raft::ConfigurationError;
+use crate::state::{self, dir, rename};
 use crate::{backup, bolt, durable};
 
 /// Why nothing was restored. All leave the state as it was, but for [`durable::Error::Unfinished`].
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The backup can't be read.
     #[error(transparent)]
@@ -39,8 +41,8 @@ pub enum Error {
         /// What happened.
         source: bolt::Error,
     },
-    /// `--node` names nobody.
-    #[error("--node: {id:?} is not in the backup, which has {}", known.join(", "))]
+    /// The only server to restore is not in the backup.
+    #[error("{id:?} is not in the backup, which has {}", known.join(", "))]
     UnknownNode {
         /// Its id.
         id: String,
@@ -60,7 +62,7 @@ pub enum Error {
         backup: PathBuf,
     },
     /// Other names for some of the members: the others would not know them.
-    #[error("not all members are restored ({} would not be): other names for some are no cluster", missing.join(", "))]
+    #[error("cannot rename only some members: {} would not be restored", missing.join(", "))]
     RenameAlone {
         /// Ids of the members that aren't.
         missing: Vec<String>,
@@ -74,11 +76,18 @@ pub enum Error {
         name: String,
     },
     /// Members that raft would refuse.
-    #[error("the members with their new names: {reason}")]
-    BadNames {
-        /// What raft would say.
-        reason: String,
-    },
+    #[error("the members with their new names")]
+    BadNames(#[from] ConfigurationError),
+}
+
+impl From<rename::Error> for Error {
+    fn from(error: rename::Error) -> Error {
+        match error {
+            rename::Error::Io { path, source } => Error::Io { doing: "changing names in", path, source },
+            rename::Error::Bolt { path, source } => Error::Bolt { path, source },
+            rename::Error::Configuration(error) => Error::BadNames(error),
+        }
+    }
 }
 
 impl Error {
@@ -86,8 +95,8 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Backup(error) => error.hint(),
-            Error::Durable(error) | Error::State(dir::Error::Durable(error)) => error.hint(),
-            Error::OneDirectory { .. } => Some("--node restores one of them"),
+            Error::Durable(error) => error.hint(),
+            Error::State(error) => error.hint(),
             Error::Inside { .. } => Some("move the backup elsewhere first"),
             Error::RenameAlone { .. } => Some("restore all nodes of the cluster together"),
             _ => None,
@@ -98,13 +107,11 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         match self {
             Error::Backup(error) => error.is_refusal(),
-            Error::State(dir::Error::Locked { .. })
-            | Error::Durable(durable::Error::Locked { .. })
-            | Error::State(dir::Error::Durable(durable::Error::Locked { .. }))
-            | Error::OneDirectory { .. }
-            | Error::Inside { .. }
-            | Error::RenameAlone { .. }
-            | Error::BadNames { .. } => true,
+            Error::State(error) => error.is_refusal(),
+            Error::Durable(error) => error.is_refusal(),
+            Error::OneDirectory { .. } | Error::Inside { .. } | Error::RenameAlone { .. } | Error::BadNames { .. } => {
+                true
+            }
             _ => false,
         }
     }

@@ -22,6 +22,8 @@ mod head;
 mod hostile;
 mod layers;
 mod look;
+mod prune;
 mod quorum;
+mod replace;
 mod restore;
 mod views;
