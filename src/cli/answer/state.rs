@@ -151,7 +151,7 @@ fn store(store: &Store) -> StoreInfo {
 
 /// `verify`.
 #[derive(Serialize)]
-pub(in crate::cli) struct Verification<'a> {
+pub(in crate::cli) struct Verification<'a, T> {
     state_dir: String,
     verdict: Verdict,
     counts: Counts,
@@ -162,6 +162,7 @@ pub(in crate::cli) struct Verification<'a> {
     nodes: Vec<VerifiedNode<'a>>,
     /// Worst first.
     findings: &'a [Finding],
+    what_to_do: &'a T,
 }
 
 /// One server. What could not be read is null.
@@ -190,13 +191,14 @@ struct Pages {
     freelist: u64,
 }
 
-impl Verification<'_> {
-    pub(in crate::cli) fn new<'a>(
+impl<'a, T> Verification<'a, T> {
+    pub(in crate::cli) fn new(
         state_dir: &Path,
         report: &'a Report,
         ignored: usize,
+        what_to_do: &'a T,
         verdict: Verdict,
-    ) -> Verification<'a> {
+    ) -> Verification<'a, T> {
         Verification {
             state_dir: shown(state_dir),
             verdict,
@@ -205,6 +207,7 @@ impl Verification<'_> {
             next_leaders: report.winners.as_deref(),
             nodes: report.nodes.iter().map(verified).collect(),
             findings: &report.findings,
+            what_to_do,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `verify`: does the state hold together?
 
+mod advice;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use op_conductor_init::payload::Release;
 use op_conductor_init::read_file;
 use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
-use op_conductor_init::verify::{compare_members, verify};
+use op_conductor_init::verify::{Report, compare_members, verify};
 
 /// A list of members of more bytes isn't read.
 const MAX_EXPECTED_LEN: u64 = 4 << 20;
@@ -101,10 +102,10 @@ impl Options {
             let suite = junit::suite(&report, self.fails_from());
             junit::write(file, suite).map_err(Failure::unable)?;
         }
-        let state_dir = self.state_dir.path();
+        let (state_dir, what_to_do) = (self.state_dir.path(), self.what_to_do(&report));
         match self.format.get() {
-            CiFormat::Text => print(&text::text(state_dir, &report, ignored, verdict))?,
-            CiFormat::Json => print_json(&Verification::new(state_dir, &report, ignored, verdict))?,
+            CiFormat::Text => print(&text::text(state_dir, &report, ignored, &what_to_do, verdict))?,
+            CiFormat::Json => print_json(&Verification::new(state_dir, &report, ignored, &what_to_do, verdict))?,
             CiFormat::Github => {
                 github::add_summary(&github::summary(&report.findings, fails))?;
                 print(&github::annotations(&report.findings))?;
@@ -127,6 +128,10 @@ impl Options {
         let text = String::from_utf8(bytes);
         let text = text.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
         Ok(Some((file, MembersFile::parse(&text).map_err(|error| unexpected(file, error))?)))
+    }
+
+    fn what_to_do(&self, report: &Report) -> advice::WhatToDo {
+        advice::what_to_do(&report.advice(), &self.state_dir.path().display().to_string())
     }
 }
 
