@@ -25,8 +25,8 @@ Examples:
 
 Exit status:
   0  fine
-  1  verify found an error, or it is no backup
-  2  could not tell: wrong usage, or an I/O error";
+  1  verify found an error, or it is not a backup
+  2  inconclusive: wrong usage, or an I/O error";
 
 /// List, verify or prune backups
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ struct List {
     format: FormatOption,
 }
 
-/// Verify a backup: each byte against its manifest, then what the files say
+/// Verify a backup: each byte against its manifest, then the state in it
 ///
 /// An archive is unpacked to the directory for temporary files (TMPDIR) for that.
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ struct Verify {
 
 /// Remove old backups, but never the last one that verifies
 ///
-/// What has no manifest of this tool is left alone, and so are symbolic links. When a backup can't be read because of an
+/// Directories without a manifest of this tool are left alone, and so are symbolic links. When a backup can't be read because of an
 /// I/O error, nothing is removed.
 #[derive(Debug, Args)]
 struct Prune {
@@ -115,7 +115,7 @@ impl List {
     }
 }
 
-/// A line for people: of each number the highest of all nodes.
+/// One row: the highest number over all nodes in each column.
 pub(super) fn list_row(it: &Listed) -> Vec<String> {
     if let Some(problem) = &it.problem {
         return vec![it.name.clone(), format!("unreadable: {problem}")];
@@ -149,7 +149,7 @@ impl Verify {
                 let worst = report.findings.iter().map(|finding| finding.severity).max();
                 text += match worst {
                     None => "Verdict: fine, nothing found.\n",
-                    Some(Severity::Error) => "Verdict: NOT fine: don't restore it.\n",
+                    Some(Severity::Error) => "Verdict: NOT fine: do not restore it.\n",
                     Some(_) => "Verdict: fine.\n",
                 };
                 print(&text)?;
@@ -170,7 +170,7 @@ impl Prune {
     fn run(&self) -> Result<Verdict, Failure> {
         let pruned = backup::prune(&self.backup_dir, self.keep.get(), self.dry_run).map_err(failure)?;
         for name in &pruned.last_sound {
-            notice(format_args!("note: {name} is kept too: no newer one of its servers verifies"));
+            notice(format_args!("note: {name} is kept too: no newer backup of its servers verifies"));
         }
         if !pruned.none_sound.is_empty() {
             let names = pruned.none_sound.join(", ");

@@ -8,7 +8,7 @@ use super::output::{print, print_json};
 use super::text::{table, wrapped};
 use super::values::Format;
 
-/// Explain a finding of verify by its id: what it means, what follows from it, what to do
+/// Explain a finding of verify by its id: meaning, consequence, cure
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,7 +17,7 @@ Examples:
 
 The same as a page: docs/FINDINGS.md.
 
-Exit status: 0 explained; 2 there is no such id.")]
+Exit status: 0 explained; 2 the id is unknown.")]
 pub(super) struct Options {
     /// Id of a finding, such as BOLT-017 [default: a list of all]
     #[arg(value_name = "ID", value_parser = known)]
@@ -29,7 +29,7 @@ pub(super) struct Options {
 
 /// The finding of an id.
 pub(super) fn known(id: &str) -> Result<&'static Explanation, String> {
-    find(id).ok_or_else(|| "no finding has this id: explain, without an id, lists all".to_owned())
+    find(id).ok_or_else(|| "unknown id: explain without an id lists all of them".to_owned())
 }
 
 impl Options {

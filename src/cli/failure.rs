@@ -33,7 +33,7 @@ pub(crate) struct Failure {
     is_answered: bool,
 }
 
-/// What a program is told of a failure.
+/// A failure as JSON.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct ErrorAnswer {
     pub(crate) message: String,
@@ -63,7 +63,7 @@ impl Failure {
         Failure { hint: hint.map(Into::into), ..self }
     }
 
-    /// The answer was written already, and says all of it: programs get no second one.
+    /// The answer was already written and says everything: programs get no second one.
     pub(crate) fn after_answer(self) -> Failure {
         Failure { is_answered: true, ..self }
     }

@@ -17,8 +17,8 @@ pub(super) struct HeadOptions {
     #[arg(long, value_name = "FILE", conflicts_with = "execution_rpc")]
     unsafe_head: Option<PathBuf>,
 
-    /// URL of an execution client that has it. It is asked once, for all servers, within 10 s. A name and a password
-    /// in it are sent. ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded, except for this machine.
+    /// URL of an execution client that has it. It is asked once, for all servers, with a timeout of 10 s. A user name and
+    /// a password in the URL are sent. ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply, except for this machine.
     #[arg(long, value_name = "URL")]
     execution_rpc: Option<Secret>,
 
@@ -36,13 +36,13 @@ pub(super) struct HeadOptions {
     #[arg(long, value_name = "HEADER", requires = "execution_rpc", conflicts_with = "unsafe_head")]
     rpc_header: Vec<Secret>,
 
-    /// Take the block even if its content doesn't have the hash that it claims.
+    /// Accept the block even if its content does not have the hash that it claims.
     // No variable: one that is left in an environment would turn the check off for good.
     #[arg(long)]
     no_hash_check: bool,
 }
 
-/// Text that no message repeats.
+/// Text that is never shown in a message.
 #[derive(Clone)]
 struct Secret(String);
 
@@ -93,10 +93,10 @@ impl HeadOptions {
 fn hint(error: &Error) -> Option<&'static str> {
     match error {
         Error::Envelope(EnvelopeError::Hash { .. }) => Some(
-            "the block was changed, or is of a fork that this release doesn't know; --no-hash-check takes it as it is",
+            "the block was changed, or is of a fork that this release does not know; --no-hash-check accepts it as it is",
         ),
         Error::Envelope(EnvelopeError::BeforeEcotone(_)) => {
-            Some("generate without a head, and start op-conductor as it then says")
+            Some("generate without a head, and start op-conductor as the answer says")
         }
         Error::Envelope(_) | Error::Json(JsonError::Unknown | JsonError::Syntax(_) | JsonError::Hex(_)) => Some(
             "give an SSZ envelope, or the JSON answer of engine_getPayloadV3, engine_getPayloadV4 or eth_getBlockByNumber",

@@ -19,24 +19,25 @@ use op_conductor_init::state::{Depth, Node, Servers, StateDir};
 
 const AFTER_HELP: &str = "\
 Examples:
-  # One server, its last 20 entries:
-  op-conductor-init info --state-dir ./raft-state/sequencer-1 --entries 20
+  One server, its last 20 entries:
+    op-conductor-init info --state-dir ./raft-state/sequencer-1 --entries 20
 
-  # All servers of a directory, one row each, for a program:
-  op-conductor-init info --state-dir ./raft-state --format json
+  All servers of a directory, for a program:
+    op-conductor-init info --state-dir ./raft-state --format json
 
-Works on running nodes: no lock is taken or waited for, nothing is created or changed.
+Works on running nodes: no lock is taken or waited for, nothing is created or
+changed.
 
 Exit status: 0 shown; 2 there is no state, or it could not be read.";
 
-/// Show what a server's directory holds: term, vote, log, members, and whether it will campaign.
+/// Show the content of a server's directory: term, vote, log, members, and whether it will campaign
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Options {
     #[command(flatten)]
     state_dir: StateDirOption,
 
-    /// How many of the last entries to list for a single server.
+    /// How many of the last entries to list for a single server
     #[arg(long, value_name = "N", default_value_t = 10)]
     entries: usize,
 
@@ -118,8 +119,20 @@ fn vote(node: &Node) -> String {
     let Some(stable) = node.known_stable() else { return known(None::<&str>) };
     stable.vote().map_or_else(
         || "none recorded".to_owned(),
-        |(term, candidate)| format!("in term {term} for {candidate} (a recorded vote is not a leadership)"),
+        |(term, address)| {
+            let candidate = match candidate(node, &address) {
+                Some(id) => format!("{id}, {address}"),
+                None => address,
+            };
+            format!("in term {term} for {candidate}\n{:16}(a recorded vote is not leadership)", "")
+        },
     )
+}
+
+/// Id of the member with an address: a vote records the address.
+fn candidate(node: &Node, address: &str) -> Option<String> {
+    let latest = node.latest_configuration()?;
+    latest.configuration.servers.into_iter().find(|server| server.address == address).map(|server| server.id)
 }
 
 fn log_range(node: &Node) -> String {
@@ -138,7 +151,7 @@ fn head_text(node: &Node) -> String {
         return known(None::<&str>);
     }
     node.head.map_or_else(
-        || "none stored: nobody can sequence".to_owned(),
+        || "none stored: no server can sequence".to_owned(),
         |StoredHead { head, index, term, in_snapshot }| {
             let place = if in_snapshot { "in the snapshot at index" } else { "at index" };
             let time = head.time().map(|time| format!(" of {time}")).unwrap_or_default();
@@ -220,10 +233,7 @@ fn node_text(node: &Node, rows: &VecDeque<Entry>) -> String {
 fn findings_line(findings: usize) -> String {
     match findings {
         0 => String::new(),
-        _ => format!(
-            "\n{}: verify tells more.\n",
-            count(findings as u64, "thing is not as it should be", "things are not as they should be")
-        ),
+        _ => format!("\n{}: verify shows them.\n", count(findings as u64, "finding", "findings")),
     }
 }
 
@@ -233,7 +243,7 @@ fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Entry>)]) -> String {
     let marked = mark_differences(&mut rows);
     text += &table(&["ID", "TERM", "LOG", "LAST TERM", "BLOCK", "IS", "CAMPAIGNS", "VOTED FOR"], rows);
     if marked {
-        text += "\n* is not what most servers have.\n";
+        text += "\n* differs from most servers.\n";
     }
     text += &findings_line(nodes.iter().map(|(node, _)| node.findings.len()).sum());
     text += "\nFor one server in full, name its directory in --state-dir.\n";
@@ -257,14 +267,14 @@ fn cluster_row(node: &Node) -> Vec<String> {
     ]
 }
 
-/// Puts a star behind terms, logs and blocks that are not those of most servers; says whether there are any.
+/// Puts a star after terms, logs and blocks that differ from those of most servers; returns whether there are any.
 fn mark_differences(rows: &mut [Vec<String>]) -> bool {
     let mut marked = false;
     for column in 1..=4 {
         let mut counts = std::collections::BTreeMap::<&str, usize>::new();
         rows.iter().for_each(|row| *counts.entry(&row[column]).or_default() += 1);
         let Some((most, count)) = counts.iter().max_by_key(|(_, count)| **count) else { continue };
-        // Without a majority nobody is the odd one.
+        // Without a majority there is no odd one out.
         if 2 * count <= rows.len() || *count == rows.len() {
             continue;
         }

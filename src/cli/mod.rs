@@ -44,17 +44,27 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0  fine
   1  an error was found, or the call was refused
-  2  could not tell: wrong usage, or an I/O error";
+  2  inconclusive: wrong usage, or an I/O error";
 
-/// Makes, shows and verifies the raft state of op-conductor clusters, offline.
+#[cfg(not(feature = "gate"))]
+const NO_GATE: &str = "\
+This build has no gate. To get it, build with --features gate:
+  cargo install --path . --features gate
+or use the image that docker/build.sh makes. It needs Docker to run.";
+
+/// Make, show, verify, back up and restore the raft state of op-conductor clusters, offline
 ///
 /// generate writes the first state of a whole cluster, so that all servers start as equals and the named leader leads
 /// first. info and verify read the state of any server, running or not, and change nothing.
 #[derive(Debug, Parser)]
-#[command(name = "op-conductor-init", version, max_term_width = 80, after_help = EXIT_STATUS)]
+#[command(name = "op-conductor-init", version, propagate_version = true, max_term_width = 80, after_help = EXIT_STATUS)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+
+    /// Write no answer and no notes: errors and the exit status remain
+    #[arg(long, short, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,9 +82,9 @@ enum Verb {
     Restore(Box<restore::Options>),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
-    /// Boot a cluster's state on real op-conductor or raft, in containers
+    /// Boot a cluster's state on real op-conductor or raft, in containers (not in this build)
     #[cfg(not(feature = "gate"))]
-    #[command(disable_help_flag = true)]
+    #[command(after_help = NO_GATE)]
     Gate {
         #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
         _ignored: Vec<OsString>,
@@ -90,8 +100,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line = environment.apply(&declared, go_tool::without_its_words(args));
     let warnings = environment.warnings(&declared);
     let wants_json = wants_json(&line.words);
-    let verb = match declared.try_get_matches_from(line.words).and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli.verb,
+    let cli = match declared.try_get_matches_from(line.words).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
         Err(error) => {
             if error.use_stderr() {
                 warnings.iter().for_each(notice);
@@ -102,33 +112,33 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             // There is no way to report that the terminal is gone.
             let _ = error.print();
             if let Some(variable) = variable_of(&error, &line.set) {
-                notice(format_args!("\nnote: the value is that of the variable {variable}"));
+                notice(format_args!("\nnote: the value comes from the variable {variable}"));
             }
             return ExitCode::from(if error.use_stderr() { failure::UNABLE } else { 0 });
         }
     };
+    output::set_quiet(cli.quiet);
     warnings.iter().for_each(notice);
-    let result =
-        match verb {
-            Verb::Generate(generate) => generate.run().map(|()| Verdict::Fine),
-            Verb::Info(info) => info.run(),
-            Verb::Verify(verify) => verify.run(),
-            Verb::Explain(explain) => explain.run(),
-            Verb::Log(log) => log.run(),
-            Verb::Pages(pages) => pages.run(),
-            Verb::Snapshot(snapshot) => snapshot.run(),
-            Verb::Compact(compact) => compact.run(),
-            Verb::Backup(backup) => backup.run(),
-            Verb::Backups(backups) => backups.run(),
-            Verb::Restore(restore) => restore.run(),
-            Verb::Completions(completions) => completions.run(command()),
-            Verb::Man(man) => man.run(command()),
-            #[cfg(feature = "gate")]
-            Verb::Gate(gate) => gate.run(),
-            #[cfg(not(feature = "gate"))]
-            Verb::Gate { .. } => Err(Failure::unable(anyhow::anyhow!("this build has no gate"))
-                .with_hint(Some("build it with --features gate"))),
-        };
+    let result = match cli.verb {
+        Verb::Generate(generate) => generate.run().map(|()| Verdict::Fine),
+        Verb::Info(info) => info.run(),
+        Verb::Verify(verify) => verify.run(),
+        Verb::Explain(explain) => explain.run(),
+        Verb::Log(log) => log.run(),
+        Verb::Pages(pages) => pages.run(),
+        Verb::Snapshot(snapshot) => snapshot.run(),
+        Verb::Compact(compact) => compact.run(),
+        Verb::Backup(backup) => backup.run(),
+        Verb::Backups(backups) => backups.run(),
+        Verb::Restore(restore) => restore.run(),
+        Verb::Completions(completions) => completions.run(command()),
+        Verb::Man(man) => man.run(command()),
+        #[cfg(feature = "gate")]
+        Verb::Gate(gate) => gate.run(),
+        #[cfg(not(feature = "gate"))]
+        Verb::Gate { .. } => Err(Failure::unable(anyhow::anyhow!("this build has no gate"))
+            .with_hint(Some("build it with --features gate, or use the image that docker/build.sh makes"))),
+    };
     match result {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,
         Ok(Verdict::Bad) => ExitCode::from(failure::REFUSED),
@@ -138,7 +148,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(answer) = failure.answer().filter(|_| wants_json) {
                 print_error(&answer);
             }
-            notice(&failure);
+            output::error(&failure);
             ExitCode::from(failure.exit_code())
         }
     }

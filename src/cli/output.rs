@@ -2,11 +2,15 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use serde::Serialize;
 
 use super::failure::Failure;
+
+/// Whether only errors are written.
+static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Version of the answers of all verbs. Keys are only ever added while it is 1.
 const FORMAT_VERSION: u32 = 1;
@@ -25,13 +29,30 @@ impl<T> Versioned<'_, T> {
     }
 }
 
+/// From now on only errors are written, and what a question is about.
+pub(super) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// Writes an answer for people to stdout.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
+    if is_quiet() { Ok(()) } else { print_before_question(text) }
+}
+
+/// Writes to stdout what the next question is about.
+pub(super) fn print_before_question(text: &str) -> Result<(), Failure> {
     write_stdout(printable(text).as_bytes())
 }
 
 /// Writes an answer for programs to stdout: one JSON object, with `format_version`.
 pub(super) fn print_json(answer: &impl Serialize) -> Result<(), Failure> {
+    if is_quiet() {
+        return Ok(());
+    }
     let mut text = serde_json::to_vec_pretty(&Versioned::new(answer)).context("writing the answer as JSON");
     if let Ok(text) = &mut text {
         text.push(b'\n');
@@ -60,8 +81,15 @@ fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Writes a line to stderr.
+/// Writes a note or a warning to stderr.
 pub(super) fn notice(line: impl Display) {
+    if !is_quiet() {
+        error(line);
+    }
+}
+
+/// Writes an error to stderr.
+pub(super) fn error(line: impl Display) {
     // There is no way to report that stderr is gone.
     let _ = writeln!(io::stderr().lock(), "{}", printable(&line.to_string()));
 }
@@ -77,7 +105,7 @@ fn printable(text: &str) -> String {
 }
 
 /// Standard output for long answers: lines as they come, and the quiet end of a pipe that has had enough.
-pub(super) struct Lines(BufWriter<io::StdoutLock<'static>>);
+pub(super) struct Lines(Option<BufWriter<io::StdoutLock<'static>>>);
 
 /// Whether somebody still reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,13 +116,13 @@ pub(super) enum Reader {
 
 impl Lines {
     pub(super) fn new() -> Lines {
-        Lines(BufWriter::new(io::stdout().lock()))
+        Lines((!is_quiet()).then(|| BufWriter::new(io::stdout().lock())))
     }
 
     /// A line for people.
     pub(super) fn text(&mut self, line: &str) -> Result<Reader, Failure> {
-        let written = self.0.write_all(printable(line).as_bytes()).and_then(|()| self.0.write_all(b"\n"));
-        reader(written)
+        let Some(stdout) = &mut self.0 else { return Ok(Reader::Present) };
+        reader(stdout.write_all(printable(line).as_bytes()).and_then(|()| stdout.write_all(b"\n")))
     }
 
     /// A line for programs: one JSON object, with `format_version`.
@@ -104,12 +132,13 @@ impl Lines {
 
     /// A line of JSON that has a form of its own.
     pub(super) fn raw_json(&mut self, line: &impl Serialize) -> Result<Reader, Failure> {
-        let written = serde_json::to_writer(&mut self.0, line).map_err(io::Error::from);
-        reader(written.and_then(|()| self.0.write_all(b"\n")))
+        let Some(stdout) = &mut self.0 else { return Ok(Reader::Present) };
+        let written = serde_json::to_writer(&mut *stdout, line).map_err(io::Error::from);
+        reader(written.and_then(|()| stdout.write_all(b"\n")))
     }
 
     pub(super) fn end(mut self) -> Result<Reader, Failure> {
-        reader(self.0.flush())
+        reader(self.0.as_mut().map_or(Ok(()), Write::flush))
     }
 }
 

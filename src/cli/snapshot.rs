@@ -22,13 +22,13 @@ Examples:
   op-conductor-init snapshot --state-dir ./raft-state/sequencer-1
   op-conductor-init snapshot check --state-dir ./raft-state/sequencer-1
 
-op-conductor keeps one snapshot and tries no other: when the newest can't be
-loaded, it doesn't start.
+op-conductor keeps one snapshot: when the newest can't be loaded, it does not
+start.
 
 Exit status:
   0  shown
   1  check: the newest can't be loaded
-  2  could not tell: no such directory or snapshot, or an I/O error";
+  2  inconclusive: unknown directory or snapshot, or an I/O error";
 
 /// Show and check the snapshots of a server
 #[derive(Debug, Args)]
@@ -62,7 +62,7 @@ impl SnapshotCommand {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let state_dir = self.state_dir.as_deref().ok_or_else(|| Failure::unable(anyhow!("--state-dir is missing")))?;
         if !state_dir.is_dir() {
-            return Err(Failure::unable(anyhow!("--state-dir: {} is no directory", state_dir.display())));
+            return Err(Failure::unable(anyhow!("--state-dir: {} is not a directory", state_dir.display())));
         }
         let directory = state_dir.join(SNAPSHOTS_DIR);
         let listed = snapshots::list(&directory).with_context(|| directory.display().to_string());
@@ -103,7 +103,7 @@ impl SnapshotCommand {
                     listed => table(&header, listed.iter().map(row)),
                 };
                 for (name, reason) in &snapshots.ignored {
-                    _ = writeln!(text, "  {name}: raft passes over it: {reason}");
+                    _ = writeln!(text, "  {name}: raft ignores it: {reason}");
                 }
                 print(&text)?;
             }

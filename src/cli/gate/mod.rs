@@ -96,11 +96,11 @@ pub(crate) struct Gate {
     no_rollback: bool,
 
     /// Write a JUnit report here too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::other_file())]
     junit: Option<PathBuf>,
 
     /// Write a page to look at here too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::other_file())]
     html: Option<PathBuf>,
 
     #[command(flatten)]

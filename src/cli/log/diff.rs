@@ -14,7 +14,7 @@ use crate::cli::failure::{Failure, Verdict};
 use crate::cli::output::{print, print_json};
 use crate::cli::values::Format;
 
-/// Compare the logs of two servers, or of a server and its backup: the first index that differs, and how
+/// Compare the logs of two servers: the first index that differs, and how
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,15 +22,16 @@ Examples:
   op-conductor-init log diff --format json ./backup/sequencer-1 \\
     ./raft-state/sequencer-1
 
-Logs that were generated differ in their last entries, on purpose: the first
-leader's replace the others'. One log may also be shorter, or begin later.
+Generated logs differ in their last entries on purpose: the entries of the
+first leader replace those of the others. One log may also be shorter, or
+begin later.
 
-Exit status: 0 equal where both have entries; 1 they differ; 2 could not tell.")]
+Exit status: 0 equal where both have entries; 1 different; 2 inconclusive.")]
 pub(super) struct Diff {
     /// A server's directory
     a: PathBuf,
 
-    /// Another one
+    /// Another server's directory
     b: PathBuf,
 
     #[command(flatten)]
@@ -69,7 +70,7 @@ impl Diff {
         text += &match common.equal {
             Some((first, last)) if first == last => format!("Equal at index {first}.\n"),
             Some((first, last)) => format!("Equal from index {first} to {last}.\n"),
-            None => "They have no entry in common.\n".to_owned(),
+            None => "The logs have no index in common.\n".to_owned(),
         };
         if let Some((index, a, b)) = &common.differs {
             let columns = Columns::up_to(*index);

@@ -72,5 +72,5 @@ pub(super) fn whole(data: &[u8]) -> Result<Value, String> {
 
 #[cfg(not(feature = "payload"))]
 pub(super) fn whole(_: &[u8]) -> Result<Value, String> {
-    Err("this build decodes no payloads: build it with the feature payload".to_owned())
+    Err("this build can't decode payloads: build it with --features payload".to_owned())
 }

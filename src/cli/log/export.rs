@@ -13,7 +13,7 @@ use crate::cli::failure::{Failure, Verdict};
 use crate::cli::output::{Lines, Reader};
 use crate::cli::progress::Bar;
 
-/// Print entries as JSON, one a line, complete: log import makes the same log of them
+/// Print complete entries as JSON lines, which log import reads
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +30,7 @@ pub(super) struct Export {
     #[arg(value_name = "RANGE")]
     indexes: Option<Indexes>,
 
-    /// Write the data of each command to a file of this directory, which must not exist; the line names it
+    /// Write the data of each command to a file in this directory, which must not exist; the line names the file
     #[arg(long, value_name = "DIR")]
     payloads: Option<PathBuf>,
 }

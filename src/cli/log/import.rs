@@ -24,21 +24,21 @@ use crate::cli::progress::Bar;
 use crate::cli::text::count;
 use crate::cli::values::{self, Format};
 
-/// Make a new server's directory of the lines that log export prints, in any order
+/// Make a new server's directory from lines of log export, in any order
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   op-conductor-init log import --state-dir ./new/sequencer-1 log.ndjson
   zcat log.ndjson.gz | op-conductor-init log import --state-dir ./new/s1 -
 
-The new stable store has the term of the last entry and no vote: don't put the
-directory into a cluster that has run.
+The new stable store has the term of the last entry and no vote: do not put
+the directory into a cluster that has run.
 
 Exit status:
   0  imported
-  1  refused: the directory is there already
-  2  a line is no entry, one is missing or there twice, a term goes back, or an
-     I/O error; nothing was made")]
+  1  refused: the directory exists
+  2  a line is not an entry, an entry is missing or appears twice, a term goes
+     back, or an I/O error; nothing was made")]
 pub(super) struct Import {
     #[command(flatten)]
     directory: StateDirOption,
@@ -47,7 +47,7 @@ pub(super) struct Import {
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     file: PathBuf,
 
-    /// Directory of the files that lines name
+    /// Directory with the files that lines name
     #[arg(long, value_name = "DIR")]
     payloads: Option<PathBuf>,
 
@@ -140,7 +140,7 @@ fn text(directory: &Path, imported: Imported) -> String {
         directory.display()
     );
     if reordered > 0 {
-        text += &format!("{} not in order and had to be sorted.\n", count(reordered, "line was", "lines were"));
+        text += &format!("{} out of order and had to be sorted.\n", count(reordered, "line was", "lines were"));
     }
     if first_index.0 > 1 {
         text +=

@@ -29,12 +29,12 @@ Examples:
   op-conductor-init log search --state-dir ./raft-state/sequencer-1 \\
     --type configuration --term 3..7
 
-Exit status: 0 found; 1 nothing was found; 2 could not tell.")]
+Exit status: 0 found; 1 nothing found; 2 inconclusive.")]
 pub(super) struct Search {
     #[command(flatten)]
     directory: StateDirOption,
 
-    /// This index, or these: 10..20
+    /// This index, or a range: 10..20
     #[arg(long, value_name = "INDEX")]
     index: Option<Span>,
 
@@ -59,7 +59,7 @@ impl Search {
         if found > 0 || self.in_snapshot()? {
             return Ok(Verdict::Fine);
         }
-        notice("nothing was found");
+        notice("nothing found");
         Ok(Verdict::Bad)
     }
 
@@ -94,7 +94,7 @@ impl Search {
         Ok(found)
     }
 
-    /// Whether the snapshot has the block: raft cuts the log in front of it.
+    /// Whether the snapshot has the block: raft truncates the log before it.
     fn in_snapshot(&self) -> Result<bool, Failure> {
         let Some(block) = &self.filter.block else { return Ok(false) };
         let Some(stored) = head_of_snapshot(self.directory.path()?, block)? else { return Ok(false) };

@@ -17,19 +17,19 @@ use crate::cli::progress::Bar;
 use crate::cli::text::{bytes, count, table};
 use crate::cli::values::Format;
 
-/// So many terms are kept apart; when leadership spins there can be millions.
+/// How many terms are counted separately; when leadership spins there can be millions.
 const MOST_TERMS: usize = 1_000;
-/// So many of them are shown to people.
+/// How many of them are shown to people.
 const SHOWN_TERMS: usize = 20;
 
-/// Count entries and bytes by type and by term, and how fast they came
+/// Count entries and bytes by type and by term, and show how fast they were appended
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   op-conductor-init log stats --state-dir ./raft-state/sequencer-1
   op-conductor-init log stats --state-dir ./raft-state/sequencer-1 --format json
 
-Exit status: 0 counted; 2 could not tell.")]
+Exit status: 0 counted; 2 inconclusive.")]
 pub(super) struct Stats {
     #[command(flatten)]
     directory: StateDirOption,

@@ -16,6 +16,7 @@ use super::github::{self, CiFormat, CiFormatOption};
 use super::junit;
 use super::output::{print, print_json};
 use super::progress::Bar;
+use super::values;
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::payload::Release;
 use op_conductor_init::read_file;
@@ -23,27 +24,26 @@ use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
 use op_conductor_init::verify::{Report, compare_members, verify};
 
-/// A list of members of more bytes isn't read.
+/// A longer list of members is not read.
 const MAX_EXPECTED_LEN: u64 = 4 << 20;
 
 const AFTER_HELP: &str = "\
 Examples:
-  A whole cluster as it was generated or collected: each node, and the nodes
-  against each other:
+  A whole cluster: each node, and the nodes against each other:
     op-conductor-init verify --state-dir ./raft-state
 
-  One node, in CI, where a warning fails too:
+  One node in CI, where warnings fail too:
     op-conductor-init verify --state-dir /data/raft/sequencer-1 \\
       --fail-on warning --ignore CLUSTER-006 --junit verify.xml
 
 Works on running nodes: no lock is taken or waited for, nothing is changed.
-An error means that raft or op-conductor would fail, or lose or fork data; a
-warning, that it works but not as people would expect. explain ID says more.
+An error means that raft or op-conductor would fail, or lose or fork data. A
+warning means that it works, but not as people expect. explain ID says more.
 
 Exit status:
   0  no error (with --fail-on warning: no warning either)
   1  findings
-  2  could not tell: no state, wrong usage, or an I/O error";
+  2  inconclusive: no state, wrong usage, or an I/O error";
 
 /// Check the state of one server, or of all servers of a cluster against each other
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ pub(super) struct Options {
     #[command(flatten)]
     state_dir: StateDirOption,
 
-    /// Who should be in the cluster: cluster.json, op-conductor-ops' config.toml, raft's peers.json, or what
+    /// File that lists who should be in the cluster: cluster.json, op-conductor-ops' config.toml, raft's peers.json, or what
     /// conductor_clusterMembership answers
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -61,19 +61,19 @@ pub(super) struct Options {
     #[arg(long = "for", value_name = "RELEASE")]
     release: Option<Release>,
 
-    /// Leave out findings with this id. Repeatable
+    /// Ignore findings with this id. Repeatable
     #[arg(long, value_name = "ID", value_parser = super::explain::known, value_delimiter = ',')]
     ignore: Vec<&'static Explanation>,
 
-    /// From which severity on the exit status is 1
+    /// The lowest severity that makes the exit status 1
     #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
 
     #[command(flatten)]
     format: CiFormatOption,
 
-    /// Write the findings to this file too, as JUnit does
-    #[arg(long, value_name = "FILE")]
+    /// Also write the findings to this file, as JUnit XML
+    #[arg(long, value_name = "FILE", value_parser = values::other_file())]
     junit: Option<PathBuf>,
 }
 
