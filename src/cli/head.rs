@@ -61,23 +61,48 @@ impl fmt::Debug for Secret {
 impl HeadOptions {
     /// The block, when one was asked for.
     pub(super) fn load(&self) -> Result<Option<UnsafeHead>, Failure> {
-        let (place, source) = match (&self.unsafe_head, &self.execution_rpc) {
-            (Some(path), _) if path.as_os_str() == "-" => ("--unsafe-head -".to_owned(), Source::Stdin),
-            (Some(path), _) => (format!("--unsafe-head {}", path.display()), Source::File(path.clone())),
-            (None, Some(url)) => {
-                let headers = self.rpc_header.iter().map(|header| header.0.as_str());
-                let endpoint = Endpoint::new(&url.0, headers).map_err(|error| {
-                    let flag =
-                        if matches!(error, RpcError::Header { .. }) { "--rpc-header" } else { "--execution-rpc" };
-                    Failure::unable(anyhow::Error::new(error).context(flag))
-                })?;
-                ("--execution-rpc".to_owned(), Source::Rpc(endpoint, self.block))
-            }
+        let source = match (&self.unsafe_head, self.endpoint()?) {
+            (Some(path), _) if path.as_os_str() == "-" => Source::Stdin,
+            (Some(path), _) => Source::File(path.clone()),
+            (None, Some(endpoint)) => Source::Rpc(endpoint, self.block),
             (None, None) => return Ok(None),
         };
-        let head = load(&source, !self.no_hash_check).map_err(|error| {
+        self.load_from(&source).map(Some)
+    }
+
+    /// The latest block of the execution client, when there is one to ask.
+    pub(super) fn latest(&self) -> Result<Option<UnsafeHead>, Failure> {
+        let Some(endpoint) = self.endpoint()? else { return Ok(None) };
+        self.load_from(&Source::Rpc(endpoint, BlockId::Latest)).map(Some)
+    }
+
+    /// Whether the head is the latest block of the execution client.
+    pub(super) fn takes_latest(&self) -> bool {
+        self.unsafe_head.is_none() && self.execution_rpc.is_some() && self.block == BlockId::Latest
+    }
+
+    /// Where the block comes from, in words that hold no secret.
+    pub(super) fn place(&self) -> String {
+        match &self.unsafe_head {
+            Some(path) => format!("--unsafe-head {}", path.display()),
+            None => "--execution-rpc".to_owned(),
+        }
+    }
+
+    fn endpoint(&self) -> Result<Option<Endpoint>, Failure> {
+        let Some(url) = &self.execution_rpc else { return Ok(None) };
+        let headers = self.rpc_header.iter().map(|header| header.0.as_str());
+        let endpoint = Endpoint::new(&url.0, headers).map_err(|error| {
+            let flag = if matches!(error, RpcError::Header { .. }) { "--rpc-header" } else { "--execution-rpc" };
+            Failure::unable(anyhow::Error::new(error).context(flag))
+        })?;
+        Ok(Some(endpoint))
+    }
+
+    fn load_from(&self, source: &Source) -> Result<UnsafeHead, Failure> {
+        let head = load(source, !self.no_hash_check).map_err(|error| {
             let hint = hint(&error);
-            Failure::unable(anyhow::Error::new(error).context(place)).with_hint(hint)
+            Failure::unable(anyhow::Error::new(error).context(self.place())).with_hint(hint)
         })?;
         if head.hash == Some(RightHash::OnlyAsIsthmus) {
             talk(
@@ -86,7 +111,7 @@ impl HeadOptions {
                  is at its parent",
             );
         }
-        Ok(Some(head))
+        Ok(head)
     }
 }
 

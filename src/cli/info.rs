@@ -184,6 +184,9 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
     ] {
         _ = writeln!(text, "  {name:<13} {value}");
     }
+    if node.is_recovered() {
+        _ = writeln!(text, "  {:<13} by `recover apply`; raft has written nothing since", "Recovered");
+    }
     if let Some(latest) = node.latest_configuration() {
         _ = writeln!(text, "\nMembers, by the latest configuration (entry {}):", latest.index);
         let (servers, omitted) = members(&latest);

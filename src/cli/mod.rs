@@ -18,6 +18,8 @@ mod junit;
 mod log;
 mod pages;
 mod progress;
+#[cfg(feature = "payload")]
+mod recover;
 mod restore;
 mod snapshot;
 mod text;
@@ -65,6 +67,8 @@ enum Verb {
     Backup(backup::Options),
     Backups(backups::Backups),
     Restore(Box<restore::Options>),
+    #[cfg(feature = "payload")]
+    Recover(recover::RecoverCommand),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
     /// Boot a cluster's state on real op-conductor or raft, in containers
@@ -120,6 +124,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Backup(backup) => backup.run(),
             Verb::Backups(backups) => backups.run(),
             Verb::Restore(restore) => restore.run(),
+            #[cfg(feature = "payload")]
+            Verb::Recover(recover) => recover.run(),
             Verb::Completions(completions) => completions.run(command()),
             Verb::Man(man) => man.run(command()),
             #[cfg(feature = "gate")]

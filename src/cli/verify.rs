@@ -16,13 +16,15 @@ use super::{Outcome, answer, junit};
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
 use op_conductor_init::payload::{RELEASES, Release};
+#[cfg(feature = "payload")]
+use op_conductor_init::recover::{self, PlanFile};
 use op_conductor_init::report::explain::Explanation;
 use op_conductor_init::report::{Finding, Severity};
 use op_conductor_init::state::Node;
 use op_conductor_init::verify::{Report, compare_members, verify};
 
-/// A list of members of more bytes isn't read.
-const MAX_EXPECTED_LEN: u64 = 4 << 20;
+/// A list of members, or a plan, of more bytes isn't read.
+const MAX_EXPECTED_LEN: u64 = 64 << 20;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -51,7 +53,7 @@ pub(super) struct Options {
     state_dir: StateDirOption,
 
     /// Who should be in the cluster: cluster.json, op-conductor-ops' config.toml, raft's peers.json, or what
-    /// conductor_clusterMembership answers
+    /// conductor_clusterMembership answers. A plan of `recover` says what state each server should have
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
@@ -83,7 +85,7 @@ enum FailOn {
     Warning,
 }
 
-fn release(name: &str) -> Result<Release, String> {
+pub(super) fn release(name: &str) -> Result<Release, String> {
     let known: Vec<&str> = RELEASES.iter().map(|release| release.tag).collect();
     Release::find(name).ok_or_else(|| format!("expected op-conductor:<release> with one of {}", known.join(", ")))
 }
@@ -93,7 +95,7 @@ impl Options {
         let expected = self.expected()?;
         let mut report = verify(self.state_dir.path(), self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
         if let Some((file, expected)) = &expected {
-            report.add(compare_members(expected, &report.nodes).map_err(|error| unexpected(file, error))?);
+            report.add(expected.compare(file, &report)?);
         }
         let all = report.findings.len();
         report.findings.retain(|finding| !self.ignore.iter().any(|ignored| ignored.id == finding.id));
@@ -118,13 +120,13 @@ impl Options {
         }
     }
 
-    /// Who should be in the cluster, by the file that says so.
-    fn expected(&self) -> Result<Option<(&Path, MembersFile)>, Failure> {
+    /// What is expected of the cluster, by the file that says so.
+    fn expected(&self) -> Result<Option<(&Path, Expected)>, Failure> {
         let Some(file) = self.expect.as_deref() else { return Ok(None) };
         let mut text = String::new();
         let read = open_file(file).and_then(|open| open.take(MAX_EXPECTED_LEN).read_to_string(&mut text));
         read.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
-        Ok(Some((file, MembersFile::parse(&text).map_err(|error| unexpected(file, error))?)))
+        Ok(Some((file, Expected::parse(file, &text)?)))
     }
 
     fn text(&self, report: &Report, ignored: usize) -> String {
@@ -182,6 +184,37 @@ impl Options {
             "findings": report.findings,
         });
         format!("{value:#}\n")
+    }
+}
+
+/// What the file of `--expect` says.
+enum Expected {
+    /// Who should be in the cluster.
+    Members(MembersFile),
+    /// What each server should have.
+    #[cfg(feature = "payload")]
+    Plan(Box<PlanFile>),
+}
+
+impl Expected {
+    fn parse(file: &Path, text: &str) -> Result<Expected, Failure> {
+        #[cfg(feature = "payload")]
+        if PlanFile::is_one(text.as_bytes()) {
+            let plan = PlanFile::decode(text.as_bytes())
+                .map_err(|reason| Failure::unable(anyhow!("--expect: {}: {reason}", file.display())))?;
+            return Ok(Expected::Plan(Box::new(plan)));
+        }
+        MembersFile::parse(text).map(Expected::Members).map_err(|error| unexpected(file, error))
+    }
+
+    fn compare(&self, file: &Path, report: &Report) -> Result<Vec<Finding>, Failure> {
+        match self {
+            Expected::Members(members) => {
+                compare_members(members, &report.nodes).map_err(|error| unexpected(file, error))
+            }
+            #[cfg(feature = "payload")]
+            Expected::Plan(plan) => recover::compare(plan, &report.nodes).map_err(Failure::unable),
+        }
     }
 }
 

@@ -22,5 +22,6 @@ mod head;
 mod hostile;
 mod layers;
 mod look;
+mod recover;
 mod restore;
 mod views;
