@@ -18,6 +18,7 @@ mod differential;
 mod gate;
 mod puts;
 mod raft;
+mod recover;
 mod restore_crash;
 mod restore_gate;
 mod running;
