@@ -159,6 +159,16 @@ vectors() {
     diff -r --exclude README.md tests/vectors/payload "$SCRATCH/payload"
 }
 
+# All tests, each with the time it took, which libtest reports only when it is asked as on nightly; the runner asks, so that
+# nothing is built anew for it.
+tests() {
+    cargo test --features gate --lib --bins --tests --config "target.'cfg(all())'.runner = ['env', 'RUSTC_BOOTSTRAP=1']" \
+        -- -Z unstable-options --report-time | tee "$SCRATCH/tests"
+    cargo test --features gate --doc
+    echo "    the slowest tests:"
+    sed -n 's/^test \(.*\) \.\.\. ok <\(.*\)s>$/\2 s \1/p' "$SCRATCH/tests" | sort -rn | head -10 | sed 's/^/    /'
+}
+
 # The first of the README's two commands as it stands there, and verify on what it wrote.
 main_job() {
     local command
@@ -184,7 +194,7 @@ step "oracle: format, vet, tests" go_checks
 step "oracle: binaries" oracle/build.sh $ORACLES payload
 step "payload vectors are Go's" vectors
 # Three releases of op-conductor are built too, on first use: about five minutes.
-step "tests" cargo test --features gate
+step "tests" tests
 step "nothing left in Docker" nothing_left
 step "the main job" main_job
 echo "all passed"

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub(crate) mod command;
+pub(crate) mod damage;
 pub(crate) mod state;
 
 use std::io::Write;
@@ -52,6 +54,13 @@ pub(crate) fn oracle(version: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("oracle/bin/oracle-raft-{version}"));
     assert!(path.is_file(), "{} is missing: run oracle/build.sh {version} (needs Go)", path.display());
     path
+}
+
+/// Makes the checksum of a bolt file's meta right again, FNV-1a over all before it; `meta` begins after the page's header.
+pub(crate) fn mend_meta(meta: &mut [u8]) {
+    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let sum = meta[..56].iter().fold(0xcbf2_9ce4_8422_2325, step);
+    meta[56..64].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// A number from the environment, for longer runs.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::{SplitMix, number};
+use crate::common::{SplitMix, mend_meta, number};
 use op_conductor_init::bolt::{Db, Meta, PageHeader, PageId, Reader, check};
 use op_conductor_init::raft::codec::{encode_configuration, encode_log};
 use op_conductor_init::raft::{
@@ -113,12 +113,8 @@ fn judge(directory: &Path) -> (Vec<&'static str>, usize, Duration) {
 /// Makes the checksums of both metas right again.
 fn mend_metas(bytes: &mut [u8], page_size: usize) {
     for slot in 0..2 {
-        let meta = slot * page_size + 16;
-        let Some(fields) = bytes.get(meta..meta + 56) else { continue };
-        let basis = 0xcbf2_9ce4_8422_2325_u64;
-        let sum = fields.iter().fold(basis, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
-        if let Some(stored) = bytes.get_mut(meta + 56..meta + 64) {
-            stored.copy_from_slice(&sum.to_le_bytes());
+        if let Some(meta) = bytes.get_mut(slot * page_size + 16..).filter(|meta| meta.len() >= 64) {
+            mend_meta(meta);
         }
     }
 }

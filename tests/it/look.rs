@@ -4,25 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::common::command::{THREE, run, shown};
 use insta::assert_snapshot;
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
-
-const THREE: [&str; 6] = [
-    "--nodes",
-    "seq1.example:50050,seq2.example:50050,seq3.example:50050",
-    "--server-ids",
-    "sequencer-1,sequencer-2,sequencer-3",
-    "--initial-leader",
-    "sequencer-1",
-];
-
-fn run(dir: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_op-conductor-init"));
-    command.current_dir(dir).env_clear().args(args).output().unwrap()
-}
 
 /// A directory with `raft-state` of three servers, with a head or without.
 fn cluster(head: bool) -> TempDir {
@@ -32,13 +19,6 @@ fn cluster(head: bool) -> TempDir {
     let output = run(dir.path(), &[&["generate"], &THREE[..], more].concat());
     assert!(output.status.success());
     dir
-}
-
-/// Exit code, stdout and stderr, as a person sees them.
-fn shown(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let (code, stdout, stderr) = (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr));
-    format!("exit {code}\n-- stdout\n{stdout}-- stderr\n{stderr}")
 }
 
 /// Everything below a directory: its length, its time of change, its inode.

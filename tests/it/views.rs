@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::common::command::{run, shown};
 use insta::assert_snapshot;
 use op_conductor_init::bolt::Db;
 use op_conductor_init::raft::codec::encode_log;
@@ -13,17 +14,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const HEAD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/payload/v3.ssz");
-
-fn run(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_op-conductor-init")).current_dir(dir).env_clear().args(args).output().unwrap()
-}
-
-/// Exit code, stdout and stderr, as a person sees them.
-fn shown(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let (code, stdout, stderr) = (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr));
-    format!("exit {code}\n-- stdout\n{stdout}-- stderr\n{stderr}")
-}
 
 /// A directory with `raft-state` of the servers a, b and c, with a head.
 fn cluster() -> TempDir {

@@ -14,6 +14,7 @@ mod common;
 mod backup_running;
 mod bulk;
 mod conductor;
+mod damage;
 mod differential;
 mod gate;
 mod puts;
