@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use op_conductor_init::head::{BlockId, Endpoint, Error, JsonError, RpcError, Source, UnsafeHead, load};
-use op_conductor_init::payload::{EnvelopeError, RightHash};
+use op_conductor_init::payload::{EnvelopeError, Head, RightHash};
 
 use super::failure::Failure;
 use super::talk;
@@ -40,6 +40,38 @@ pub(super) struct HeadOptions {
     // No variable: one that is left in an environment would turn the check off for good.
     #[arg(long)]
     no_hash_check: bool,
+}
+
+/// The options of an execution client that a stored head is compared with.
+#[derive(Debug, clap::Args)]
+pub(super) struct ClientOptions {
+    /// URL of an execution client: refuse when it is neither at the restored head nor at its parent
+    #[arg(long, value_name = "URL")]
+    execution_rpc: Option<Secret>,
+
+    /// Header for the execution client, as 'Name: value'. Repeatable
+    #[arg(long, value_name = "HEADER", requires = "execution_rpc")]
+    rpc_header: Vec<Secret>,
+}
+
+impl ClientOptions {
+    /// The latest block of the client, when there is one to ask.
+    pub(super) fn latest(&self) -> Result<Option<Head>, Failure> {
+        let Some(endpoint) = endpoint(self.execution_rpc.as_ref(), &self.rpc_header)? else { return Ok(None) };
+        let latest = load(&Source::Rpc(endpoint, BlockId::Latest), true);
+        let fail = |error| Failure::unable(anyhow::Error::new(error).context("--execution-rpc"));
+        latest.map(|latest| Some(latest.head)).map_err(fail)
+    }
+}
+
+/// The execution client of a URL and headers, which no message repeats.
+fn endpoint(url: Option<&Secret>, headers: &[Secret]) -> Result<Option<Endpoint>, Failure> {
+    let Some(url) = url else { return Ok(None) };
+    let endpoint = Endpoint::new(&url.0, headers.iter().map(|header| header.0.as_str())).map_err(|error| {
+        let flag = if matches!(error, RpcError::Header { .. }) { "--rpc-header" } else { "--execution-rpc" };
+        Failure::unable(anyhow::Error::new(error).context(flag))
+    })?;
+    Ok(Some(endpoint))
 }
 
 /// Text that no message repeats.
@@ -90,13 +122,7 @@ impl HeadOptions {
     }
 
     fn endpoint(&self) -> Result<Option<Endpoint>, Failure> {
-        let Some(url) = &self.execution_rpc else { return Ok(None) };
-        let headers = self.rpc_header.iter().map(|header| header.0.as_str());
-        let endpoint = Endpoint::new(&url.0, headers).map_err(|error| {
-            let flag = if matches!(error, RpcError::Header { .. }) { "--rpc-header" } else { "--execution-rpc" };
-            Failure::unable(anyhow::Error::new(error).context(flag))
-        })?;
-        Ok(Some(endpoint))
+        endpoint(self.execution_rpc.as_ref(), &self.rpc_header)
     }
 
     fn load_from(&self, source: &Source) -> Result<UnsafeHead, Failure> {

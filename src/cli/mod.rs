@@ -16,11 +16,14 @@ mod head;
 mod info;
 mod junit;
 mod log;
+mod op_cdtr;
 mod pages;
 mod progress;
 #[cfg(feature = "payload")]
 mod recover;
 mod restore;
+#[cfg(feature = "payload")]
+mod restored_head;
 mod snapshot;
 mod text;
 mod values;
@@ -92,6 +95,12 @@ enum Outcome {
 
 /// Runs the command and says how it ended.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    op_cdtr::warnings(std::env::vars_os()).iter().for_each(talk);
+    if let Some(failure) = op_cdtr::answer(&args) {
+        talk(&failure);
+        return ExitCode::from(failure.exit_code());
+    }
     let declared = command();
     let environment = Environment::of_process();
     let line = environment.apply(&declared, go_tool::without_its_words(args));

@@ -97,6 +97,10 @@ pub(super) struct Options {
     #[command(flatten)]
     lock_timeout: LockTimeoutOption,
 
+    #[cfg(feature = "payload")]
+    #[command(flatten)]
+    client: super::head::ClientOptions,
+
     #[command(flatten)]
     format: FormatOption,
 }
@@ -130,6 +134,8 @@ impl Options {
         if let Some(recovery) = &prepared.recovery {
             talk_about_recovery(recovery);
         }
+        #[cfg(feature = "payload")]
+        super::restored_head::check(&prepared.plan, &self.backup_dir, self.client.latest()?)?;
         let refused = !prepared.plan.refused_by.is_empty();
         if self.dry_run || refused {
             self.answer(&prepared.plan, "planned", None)?;
@@ -192,6 +198,10 @@ fn text(plan: &Plan) -> String {
     if !plan.nodes.is_empty() {
         text += &table(&["SERVER", "", "TERM", "LAST", "OF TERM", "BLOCK"], plan.nodes.iter().flat_map(node_rows));
         text.push('\n');
+    }
+    #[cfg(feature = "payload")]
+    {
+        text += &super::restored_head::text(plan);
     }
     if !plan.files.is_empty() {
         text += &table(&["FILE", "NOW", "AFTER"], plan.files.iter().take(MOST_FILES).map(file_row));
