@@ -31,6 +31,7 @@ func verbs() []verb {
 		{"read", "print the stores of a server's directory", runRead},
 		{"check", "run bbolt's own check on files", runCheck},
 		{"judge", "check, read, start raft on and write to copies of directories named on stdin", runJudge},
+		{"history", "let clusters live, damage their disks, and boot what is left, as JSON jobs on stdin say", runHistory},
 		{"puts", "make files from sequences of puts on stdin", runPuts},
 		{"node", "run one raft node", runNode},
 		{"hammer", "append to the stores of a directory without pause", runHammer},

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use super::args::{FormatOption, StateDirOption};
 use super::failure::Failure;
 use super::log::entry::content;
-use super::text::{bytes, count, index_range, table};
+use super::text::{bytes, count, index_range, known, table};
 use super::values::Format;
 use super::{Outcome, answer};
 use op_conductor_init::payload::{Release, StoredHead};
-use op_conductor_init::raft::{ConfigurationAt, Index, Log, LogType, Server};
+use op_conductor_init::raft::{ConfigurationAt, Index, Log, LogType, Server, StableState};
+use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::entries::Entries;
 use op_conductor_init::state::{Depth, Node, Servers, StateDir};
 
@@ -77,8 +78,23 @@ impl Options {
                 _ => cluster_text(self.state_dir.path(), &nodes),
             },
         })?;
-        Ok(Outcome::Fine)
+        let unreadable: Vec<String> = nodes.iter().flat_map(|(node, _)| unreadable(node)).collect();
+        if unreadable.is_empty() {
+            return Ok(Outcome::Fine);
+        }
+        let hint = "verify says what to do";
+        Err(Failure::unable(anyhow::anyhow!(unreadable.join("\nerror: "))).with_hint(Some(hint)))
     }
+}
+
+/// Each database of which not all could be read, and why.
+fn unreadable(node: &Node) -> Vec<String> {
+    let files = [LOG_FILE, STABLE_FILE].into_iter();
+    let line = |file| {
+        let finding = node.unreadable(file)?;
+        Some(format!("{}: {} ({})", node.path.join(file).display(), finding.message, finding.id))
+    };
+    files.filter_map(line).collect()
 }
 
 fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
@@ -115,16 +131,18 @@ fn row(log: &Log<'_>) -> Row {
 }
 
 fn vote(node: &Node) -> String {
-    node.stable.vote().map_or_else(
+    let Some(stable) = node.known_stable() else { return known(None::<&str>) };
+    stable.vote().map_or_else(
         || "none recorded".to_owned(),
-        |(term, candidate)| format!("in term {term} for {candidate} (a recorded vote is no leadership)"),
+        |(term, candidate)| format!("in term {term} for {candidate} (a recorded vote is not a leadership)"),
     )
 }
 
 fn log_range(node: &Node) -> String {
-    match (node.log.first, node.log.last) {
+    let Some(log) = node.known_log() else { return known(None::<&str>) };
+    match (log.first, log.last) {
         (Some((first, _)), Some((last, term))) => {
-            format!("{first}..{last}: {}, the last of term {term}", count(node.log.count, "entry", "entries"))
+            format!("{first}..{last}: {}, the last of term {term}", count(log.count, "entry", "entries"))
         }
         _ => "empty".to_owned(),
     }
@@ -132,6 +150,9 @@ fn log_range(node: &Node) -> String {
 
 /// The highest that is stored; whether it was committed is not on disk.
 fn head_text(node: &Node) -> String {
+    if node.head.is_none() && node.known_log().is_none() {
+        return known(None::<&str>);
+    }
     node.head.map_or_else(
         || "none stored: nobody can sequence".to_owned(),
         |StoredHead { head, index, term, in_snapshot }| {
@@ -173,7 +194,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
         None => "missing".to_owned(),
     };
     for (name, value) in [
-        ("Term", node.stable.term().to_string()),
+        ("Term", known(node.known_stable().map(StableState::term))),
         ("Vote", vote(node)),
         ("Log", log_range(node)),
         ("Unsafe head", head_text(node)),
@@ -241,16 +262,17 @@ fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
 fn cluster_row(node: &Node) -> Vec<String> {
     let latest = node.latest_configuration();
     let suffrage = latest.and_then(|at| at.configuration.server(&node.id).map(|server| server.suffrage.to_string()));
-    let vote = node.stable.vote().map_or_else(|| "-".to_owned(), |(_, candidate)| candidate);
+    let vote =
+        node.known_stable().map(|stable| stable.vote().map_or_else(|| "-".to_owned(), |(_, candidate)| candidate));
     vec![
         node.id.clone(),
-        node.stable.term().to_string(),
-        index_range(&node.log),
-        node.last().1.to_string(),
+        known(node.known_stable().map(StableState::term)),
+        known(node.known_log().map(index_range)),
+        known(node.known_last().map(|(_, term)| term)),
         node.head.map_or_else(|| "-".to_owned(), |stored| stored.head.number.to_string()),
         suffrage.unwrap_or_else(|| "-".to_owned()),
         if node.campaign().will { "yes" } else { "no" }.to_owned(),
-        vote,
+        known(vote),
     ]
 }
 
@@ -303,15 +325,16 @@ fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
         })
     };
     let snapshot = |meta: &op_conductor_init::raft::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
+    let (log, stable) = (node.known_log(), node.known_stable());
     let mut value = json!({
         "id": node.id,
         "path": node.path,
-        "current_term": node.stable.term(),
-        "vote": node.stable.vote().map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
-        "first_index": node.log.first.map(|first| first.0),
-        "last_index": node.log.last.map(|last| last.0),
-        "last_term": node.last().1,
-        "entry_count": node.log.count,
+        "current_term": stable.map(StableState::term),
+        "vote": stable.and_then(StableState::vote).map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
+        "first_index": log.and_then(|log| log.first).map(|first| first.0),
+        "last_index": log.and_then(|log| log.last).map(|last| last.0),
+        "last_term": node.known_last().map(|(_, term)| term),
+        "entry_count": log.map(|log| log.count),
         "entries_by_type": by_type.collect::<serde_json::Map<_, _>>(),
         "unsafe_head": node.head,
         "configuration": latest.map(|at| configuration_json(&at)),

@@ -50,3 +50,8 @@ pub(super) fn bytes(len: u64) -> String {
         _ => format!("{} GiB", len / (1024 * 1024 * 1024)),
     }
 }
+
+/// A value that was read, or the word for one that could not be.
+pub(super) fn known(value: Option<impl std::fmt::Display>) -> String {
+    value.map_or_else(|| "unreadable".to_owned(), |value| value.to_string())
+}

@@ -4,6 +4,7 @@ mod damage;
 pub mod dir;
 pub mod entries;
 mod error;
+mod known;
 mod node;
 mod servers;
 pub mod snapshots;

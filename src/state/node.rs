@@ -159,6 +159,10 @@ impl Node {
 
     /// Whether the node will ask for votes. (hashicorp/raft raft.go runFollower)
     pub fn campaign(&self) -> Campaign {
+        if let Some(failure) = self.start_failure() {
+            let file = failure.place.file.as_deref().unwrap_or("its directory");
+            return Campaign { will: false, reason: format!("it can't start: {} in {file}", failure.id) };
+        }
         let Some(latest) = self.latest_configuration() else {
             return Campaign { will: false, reason: "it has no configuration: it knows no peers".to_owned() };
         };
@@ -172,7 +176,7 @@ impl Node {
 
     /// Whether it is as it was generated: raft has not written a single entry or snapshot since.
     pub fn is_untouched(&self) -> bool {
-        self.log.count > 0 && self.log.dated == 0 && self.snapshots.listed.is_empty()
+        self.known_log().is_some_and(|log| log.count > 0 && log.dated == 0) && self.snapshots.listed.is_empty()
     }
 
     /// Whether it is as a recovery made it: raft has not written a single entry or snapshot since. The log goes on from a
@@ -235,10 +239,10 @@ impl Node {
         }
         let snapshot = self.snapshots.listed.first().map(|meta| (meta.index, meta.term));
         let highest = snapshot.into_iter().chain(self.log.last).max_by_key(|(_, term)| *term);
-        for finding in check_stable(&self.stable, highest) {
-            add(finding.in_file(STABLE_FILE));
+        if let Some(stable) = self.known_stable() {
+            check_stable(stable, highest).into_iter().for_each(|finding| add(finding.in_file(STABLE_FILE)));
         }
-        if let Some((first, _)) = self.log.first
+        if let Some((first, _)) = self.known_log().and_then(|log| log.first)
             && first > Index(1)
             // op-conductor keeps one snapshot, and raft loads no other than the newest by term.
             && self.snapshots.listed.first().is_none_or(|meta| meta.index.0.saturating_add(1) < first.0)
@@ -260,6 +264,7 @@ impl Node {
             add(finding.in_file(&format!("{SNAPSHOTS_DIR}/{name}")));
         }
         if let Some(latest) = self.latest_configuration()
+            && self.known_log().is_some()
             && latest.configuration.server(&self.id).is_none()
         {
             let message = format!(

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::raft::Configuration;
+use crate::raft::ConfigurationAt;
 use crate::report::{Finding, Severity};
 use crate::state::dir::STABLE_FILE;
 use crate::state::{Node, stable_state};
@@ -11,31 +11,9 @@ use crate::state::{Node, stable_state};
 const MOST_ABSENT: usize = 100;
 
 pub(super) fn check(nodes: &[Node], findings: &mut Vec<Finding>) {
-    first_configurations(nodes, findings);
     untouched(nodes, findings);
     forgotten_candidacies(nodes, findings);
     absent(nodes, findings);
-}
-
-/// Whether all servers start from the same members.
-fn first_configurations(nodes: &[Node], findings: &mut Vec<Finding>) {
-    let mut first: Option<(&str, &Configuration)> = None;
-    for node in nodes {
-        let Some(at_one) = node.log.first_configuration.as_ref().filter(|at| at.index.0 == 1) else { continue };
-        match first {
-            None => first = Some((&node.id, &at_one.configuration)),
-            Some((id, known)) if *known != at_one.configuration => {
-                let message = format!("the configuration at index 1 differs from that of {id}: these are two clusters");
-                findings.push(
-                    Finding::new("CLUSTER-002", Severity::Error, message)
-                        .in_node(&node.id)
-                        .at_index(1)
-                        .hint("generate all nodes with one call, or with the same flags"),
-                );
-            }
-            Some(_) => {}
-        }
-    }
 }
 
 /// Whether some servers have run and others are as they were generated.
@@ -58,7 +36,7 @@ fn untouched(nodes: &[Node], findings: &mut Vec<Finding>) {
 /// Which members have no directory here.
 fn absent(nodes: &[Node], findings: &mut Vec<Finding>) {
     let ids: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
-    let members = nodes.iter().filter_map(Node::latest_configuration).max_by_key(|at| at.index);
+    let members = ahead(nodes).and_then(members);
     let servers = members.iter().flat_map(|at| &at.configuration.servers);
     let absent: Vec<&str> = servers.map(|server| server.id.as_str()).filter(|id| !ids.contains(id)).collect();
     for id in absent.iter().take(MOST_ABSENT) {
@@ -76,17 +54,17 @@ fn absent(nodes: &[Node], findings: &mut Vec<Finding>) {
 /// (hashicorp/raft raft.go electSelf, setCurrentTerm)
 fn forgotten_candidacies(nodes: &[Node], findings: &mut Vec<Finding>) {
     for voter in nodes {
-        let Some((term, address)) = voter.stable.vote() else { continue };
+        let Some((term, address)) = voter.known_stable().and_then(|stable| stable.vote()) else { continue };
         let Some(known) = voter.latest_configuration() else { continue };
         let candidate = known.configuration.servers.iter().find(|server| server.address == address);
         let Some(node) = candidate.and_then(|server| nodes.iter().find(|node| node.id == server.id)) else { continue };
+        let Some(stored) = node.known_stable().map(|stable| stable.term()) else { continue };
         // A running node may have moved on since it was read.
-        let current = || stable_state(&node.path).map_or(node.stable.term(), |stable| stable.term());
-        if node.stable.term() < term && current() < term {
+        let current = || stable_state(&node.path).map_or(stored, |stable| stable.term());
+        if stored < term && current() < term {
             let message = format!(
                 "CurrentTerm is {}, but {} voted for it in term {term}: this node was set back, and could vote or lead twice in one term",
-                node.stable.term(),
-                voter.id
+                stored, voter.id
             );
             findings.push(
                 Finding::new("CLUSTER-010", Severity::Error, message)
@@ -100,12 +78,23 @@ fn forgotten_candidacies(nodes: &[Node], findings: &mut Vec<Finding>) {
 
 /// Whether the last voter makes the quorum larger and nothing safer.
 pub(super) fn even_voters(node: &Node, findings: &mut Vec<Finding>) {
-    // The configuration that the named plan adds on followers never counts.
-    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_planned()).cloned();
-    let members = generated.or_else(|| node.latest_configuration());
-    let voters = members.map_or(0, |at| at.configuration.voters().count());
+    let voters = members(node).map_or(0, |at| at.configuration.voters().count());
     if voters > 0 && voters.is_multiple_of(2) {
         let message = format!("{voters} voters: an even number survives no more failures than {}", voters - 1);
         findings.push(Finding::new("CLUSTER-006", Severity::Warning, message));
     }
+}
+
+/// The server with the last entry of all: its members are those that count. (hashicorp/raft raft.go requestVote)
+pub(super) fn ahead(nodes: &[Node]) -> Option<&Node> {
+    nodes.iter().max_by_key(|node| {
+        let (index, term) = node.last();
+        (term, index)
+    })
+}
+
+/// The members that `node` will act by. The configuration that the named plan adds on followers never counts.
+pub(super) fn members(node: &Node) -> Option<ConfigurationAt> {
+    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_planned()).cloned();
+    generated.or_else(|| node.latest_configuration())
 }

@@ -9,7 +9,8 @@ use crate::state::dir::SNAPSHOTS_DIR;
 
 /// Whether sequencing could start on what the servers hold, with `release` when one is named.
 pub(super) fn check(nodes: &[Node], release: Option<Release>, findings: &mut Vec<Finding>) {
-    let headless: Vec<&Node> = nodes.iter().filter(|node| node.log.count > 0 && node.head.is_none()).collect();
+    let headless: Vec<&Node> =
+        nodes.iter().filter(|node| node.known_log().is_some_and(|log| log.count > 0) && node.head.is_none()).collect();
     let message = "no payload and no snapshot: op-conductor finds \"no unsafe head\" and nobody sequences; releases before the fix crash at their first snapshot (optimism #13363)";
     let finding = || {
         Finding::new("PAY-002", Severity::Warning, message)

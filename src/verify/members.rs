@@ -1,5 +1,6 @@
 //! Whether the cluster has the members that a file of the operator's names.
 
+use super::cluster::members;
 use crate::cluster::{MembersError, MembersFile};
 use crate::raft::{Configuration, Server};
 use crate::report::{Finding, Severity};
@@ -23,9 +24,7 @@ pub fn compare(file: &MembersFile, nodes: &[Node]) -> Result<Vec<Finding>, Membe
 }
 
 fn differences(node: &Node, expected: &[Server]) -> Vec<Finding> {
-    // The configuration that the named plan adds on followers never counts.
-    let generated = node.log.first_configuration.as_ref().filter(|_| node.is_planned()).cloned();
-    let Some(at) = generated.or_else(|| node.latest_configuration()) else { return Vec::new() };
+    let Some(at) = members(node) else { return Vec::new() };
     let Configuration { servers } = &at.configuration;
     let hint = "the file or the cluster is out of date: change the members on the leader by conductor_addServerAsVoter or conductor_removeServer, or the file";
     let mut found = Vec::new();

@@ -5,9 +5,13 @@ mod cluster;
 mod described;
 mod election;
 mod heads;
+mod history;
 mod interrupted;
 mod log_matching;
 mod members;
+mod membership;
+mod quorum;
+mod snapshot_log;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,9 +19,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::payload::Release;
+use crate::raft::ConfigurationAt;
 use crate::report::{Finding, Progress, Severity};
 use crate::state::{Depth, Error, Node, Servers};
+use history::History;
 use log_matching::Contents;
+use quorum::Quorums;
 
 pub use members::compare as compare_members;
 
@@ -50,6 +57,11 @@ impl Report {
         self.findings.sort_by(|a, b| (b.severity, a.id, &a.place).cmp(&(a.severity, b.id, &b.place)));
     }
 
+    /// The members of the cluster: the configuration that the server with the last entry acts by.
+    pub fn members(&self) -> Option<ConfigurationAt> {
+        cluster::ahead(&self.nodes).and_then(cluster::members)
+    }
+
     /// How many findings of each severity.
     pub fn counts(&self) -> Counts {
         let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
@@ -60,10 +72,13 @@ impl Report {
 /// Verifies the server's directory `path`, or all servers' directories in it; with a release, also whether that release
 /// can read the payloads.
 pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) -> Result<Report, Error> {
-    verify_to(path, Depth::Structure, release, progress)
+    let mut report = verify_to(path, Depth::Structure, release, progress)?;
+    let is_one = Servers::find_any(path)?.is_one();
+    report.add(quorum::too_few(&report.nodes, is_one));
+    Ok(report)
 }
 
-/// The same, no deeper than `depth`.
+/// The same, no deeper than `depth`, of servers that need not be a whole cluster, such as those in a backup.
 pub fn verify_to(
     path: &Path,
     depth: Depth,
@@ -72,6 +87,7 @@ pub fn verify_to(
 ) -> Result<Report, Error> {
     let mut contents = Contents::default();
     let mut nodes: Vec<Node> = Vec::new();
+    let mut histories: Vec<History> = Vec::new();
     let mut findings = Vec::new();
     let servers = Servers::find_any(path)?;
     // A first call may have been interrupted before anything was in its place.
@@ -85,16 +101,22 @@ pub fn verify_to(
     for dir in servers.dirs() {
         let node = nodes.len();
         contents.begin(node, 0);
+        let mut history = History::default();
         let read = Node::read(dir, depth, &mut |log| match log {
             Some(log) => {
+                history.add(log);
                 progress.advance(log.data.as_ref().map_or(0, |data| data.len() as u64));
                 if compares {
                     contents.add(log);
                 }
             }
-            None => contents.begin(node, 0),
+            None => {
+                history = History::default();
+                contents.begin(node, 0);
+            }
         });
         nodes.push(read?);
+        histories.push(history);
         findings.extend(access::check(dir));
     }
     findings.extend(nodes.iter().flat_map(|node| node.findings.iter().cloned()));
@@ -102,16 +124,15 @@ pub fn verify_to(
     if compares {
         log_matching::check(&nodes, contents, &mut findings)?;
         cluster::check(&nodes, &mut findings);
+        membership::compare(&nodes, &histories, &mut findings);
+        membership::check(&nodes, &histories, &mut findings);
         heads::highest_blocks(&nodes, &mut findings);
         heads::snapshot_states(&nodes, &mut findings);
         winners = Some(election::next_leaders(&nodes, &mut findings));
     }
-    // The server with the last entry has the members that will count.
-    let ahead = nodes.iter().max_by_key(|node| {
-        let (index, term) = node.last();
-        (term, index)
-    });
-    ahead.into_iter().for_each(|node| cluster::even_voters(node, &mut findings));
+    snapshot_log::check(&nodes, servers.dirs(), &histories, &mut findings);
+    Quorums::new(&nodes, &histories).check(&mut findings);
+    cluster::ahead(&nodes).into_iter().for_each(|node| cluster::even_voters(node, &mut findings));
     heads::check(&nodes, release, &mut findings);
     interrupted::check(path, &mut findings);
     let above = servers.is_one().then(|| servers.root());

@@ -78,6 +78,11 @@ impl Cluster {
         self.put(id, LOG_FILE, &Index(key).to_key(), &encoded(log));
     }
 
+    /// The leader's first entry, on all of them.
+    fn runs(&self) {
+        ["a", "b", "c"].iter().for_each(|id| self.log(id, 2, &dated(entry(2, 4, LogType::Noop, b""))));
+    }
+
     fn stable(&self, id: &str, key: &str, value: &[u8]) {
         self.put(id, STABLE_FILE, key.as_bytes(), value);
     }
@@ -130,11 +135,24 @@ fn command(index: u64, data: &[u8]) -> Log<'static> {
 }
 
 fn members(ids: &[&str]) -> Vec<u8> {
-    let server =
-        |id: &&str| Server { suffrage: Suffrage::Voter, id: (*id).to_owned(), address: format!("{id}.example:50050") };
+    let addresses: Vec<String> = ids.iter().map(|id| format!("{id}.example:50050")).collect();
+    members_at(&ids.iter().copied().zip(addresses.iter().map(String::as_str)).collect::<Vec<_>>())
+}
+
+fn members_at(members: &[(&str, &str)]) -> Vec<u8> {
+    let server = |(id, address): &(&str, &str)| Server {
+        suffrage: Suffrage::Voter,
+        id: (*id).to_owned(),
+        address: (*address).to_owned(),
+    };
     let mut bytes = Vec::new();
-    encode_configuration(&Configuration { servers: ids.iter().map(server).collect() }, &mut bytes);
+    encode_configuration(&Configuration { servers: members.iter().map(server).collect() }, &mut bytes);
     bytes
+}
+
+/// The same as a leader appends it.
+fn dated(log: Log<'static>) -> Log<'static> {
+    Log { appended_at: AppendedAt::from_unix(1_700_000_000, 0), ..log }
 }
 
 fn changed(payload: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
@@ -201,6 +219,13 @@ const CASES: &[Case] = &[
     ("SNAP-008", &[], |it| drop(it.snapshot(|meta| meta.replace("ionIndex\":1", "ionIndex\":2"), V3))),
     ("SNAP-009", &[], |it| drop(it.snapshot(|meta| meta.replace("\"Address\":\"address", "\"Address\":\"other"), V3))),
     ("SNAP-010", &[], |it| drop(it.snapshot(same, b""))),
+    ("SNAP-011", &[], |it| drop(it.snapshot(|meta| meta.replace("\"Term\":1", "\"Term\":2"), V3))),
+    ("SNAP-012", &[], |it| drop(it.snapshot(same, V3))),
+    ("SNAP-013", &[], |it| {
+        it.log("a", 3, &command(3, V3));
+        let at_3 = |meta: &str| meta.replace("\"Index\":1,\"Term\":1", "\"Index\":3,\"Term\":4");
+        it.snapshot(at_3, &changed(V3, HASH, b"another"));
+    }),
     ("PAY-001", &[], |it| it.log("a", 3, &command(3, &changed(V3, 40, b"changed")))),
     ("PAY-002", &[], |_| ()),
     ("PAY-003", &[], |it| it.log("a", 3, &command(3, b"x"))),
@@ -283,6 +308,26 @@ const CASES: &[Case] = &[
         fs::create_dir_all(&other).unwrap();
         fs::rename(directory, other.join("1-1-9")).unwrap();
         it.snapshot(same, V3);
+    }),
+    ("CLUSTER-013", &[], |it| ["b", "c"].iter().for_each(|id| fs::remove_dir_all(it.node(id)).unwrap())),
+    ("CLUSTER-014", &[], |it| {
+        it.log("a", 3, &dated(entry(3, 9, LogType::Noop, b"")));
+        it.stable("a", CURRENT_TERM, &9_u64.to_be_bytes());
+    }),
+    ("CLUSTER-015", &[], |it| {
+        it.runs();
+        it.log("a", 3, &dated(entry(3, 4, LogType::Noop, b"")));
+    }),
+    ("CLUSTER-016", &[], |it| {
+        it.runs();
+        ["a", "b"]
+            .iter()
+            .for_each(|id| it.log(id, 3, &dated(entry(3, 4, LogType::Configuration, &members(&["a", "b"])))));
+    }),
+    ("CLUSTER-017", &[], |it| {
+        it.runs();
+        let moved = members_at(&["a", "b", "c"].map(|id| (id, if id == "c" { "c.new:50050" } else { id })));
+        ["a", "b"].iter().for_each(|id| it.log(id, 3, &dated(entry(3, 4, LogType::Configuration, &moved))));
     }),
     ("REPORT-001", &[], |it| (5..305).for_each(|at| it.log("a", at * 2, &entry(at * 2, 4, LogType::Noop, b"")))),
 ];

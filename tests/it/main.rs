@@ -22,6 +22,7 @@ mod head;
 mod hostile;
 mod layers;
 mod look;
+mod quorum;
 mod recover;
 mod restore;
 mod views;

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -32,9 +33,17 @@ pub(super) struct Node {
     events: PathBuf,
 }
 
-/// An address on loopback that was free just now.
+/// An address on loopback that no other node has. The system's own choice could be given twice, or to a connection.
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let first = u16::try_from(std::process::id() % 64).unwrap() * 256;
+        let address = format!("127.0.0.1:{}", 12_000 + (first + number) % 16_384);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 impl Node {

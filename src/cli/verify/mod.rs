@@ -1,21 +1,24 @@
 //! `verify`: does the state hold together?
 
-use std::fmt::Write;
+mod text;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
+pub(super) use text::finding_text;
+
 use super::args::{FormatOption, StateDirOption};
 use super::failure::Failure;
 use super::progress::Bar;
-use super::text::{bytes, count, index_range, table, wrapped};
 use super::values::Format;
 use super::{Outcome, answer, junit};
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
 use op_conductor_init::payload::{RELEASES, Release};
+use op_conductor_init::raft::StableState;
 #[cfg(feature = "payload")]
 use op_conductor_init::recover::{self, PlanFile};
 use op_conductor_init::report::explain::Explanation;
@@ -107,7 +110,7 @@ impl Options {
             junit::write(file, suite).map_err(Failure::unable)?;
         }
         answer(&match self.format.get() {
-            Format::Text => self.text(&report, ignored),
+            Format::Text => text::text(self.state_dir.path(), &report, ignored),
             Format::Json => self.json(&report, ignored, fails),
         })?;
         Ok(if fails { Outcome::Bad } else { Outcome::Fine })
@@ -129,46 +132,17 @@ impl Options {
         Ok(Some((file, Expected::parse(file, &text)?)))
     }
 
-    fn text(&self, report: &Report, ignored: usize) -> String {
-        let mut text = format!(
-            "Looked at {} in {}\n\n",
-            count(report.nodes.len() as u64, "server", "servers"),
-            self.state_dir.path().display()
-        );
-        text += &table(
-            &["ID", "TERM", "LOG", "ENTRIES", "LOG STORE", "STABLE STORE", "SNAPSHOTS"],
-            report.nodes.iter().map(row),
-        );
-        text.push('\n');
-        for finding in &report.findings {
-            text += &finding_text(finding);
-        }
-        if let Some(winners) = &report.winners {
-            _ = match winners.as_slice() {
-                [] => writeln!(text, "Next election: nobody can win it."),
-                [only] => writeln!(text, "Next election: only {only} can win it."),
-                several => writeln!(text, "Next election: open to {}.", several.join(", ")),
-            };
-        }
-        text += &verdict(report);
-        if ignored > 0 {
-            text += &format!("Left out by --ignore: {}.\n", count(ignored as u64, "finding", "findings"));
-        }
-        if let Some(worst) = report.findings.first().filter(|finding| finding.severity > Severity::Note) {
-            text += &format!("More about a finding: op-conductor-init explain {}\n", worst.id);
-        }
-        text
-    }
-
     fn json(&self, report: &Report, ignored: usize, fails: bool) -> String {
         let node = |node: &Node| {
+            let (log, stable) = (node.known_log(), node.known_stable());
             json!({
                 "id": node.id,
                 "path": node.path,
-                "current_term": node.stable.term(),
-                "first_index": node.log.first.map(|first| first.0),
-                "last_index": node.log.last.map(|last| last.0),
-                "entry_count": node.log.count,
+                "current_term": stable.map(StableState::term),
+                "vote": stable.and_then(StableState::vote).map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
+                "first_index": log.and_then(|log| log.first).map(|first| first.0),
+                "last_index": log.and_then(|log| log.last).map(|last| last.0),
+                "entry_count": log.map(|log| log.count),
                 "unsafe_head": node.head,
                 "log_pages": pages(&node.log_store.pages),
                 "stable_pages": pages(&node.stable_store.pages),
@@ -232,46 +206,4 @@ fn pages(pages: &op_conductor_init::bolt::PageCounts) -> Value {
         "free": pages.free,
         "freelist": pages.freelist,
     })
-}
-
-fn row(node: &Node) -> Vec<String> {
-    let store = |store: &op_conductor_init::state::Store| store.file_len.map_or_else(|| "missing".to_owned(), bytes);
-    vec![
-        node.id.clone(),
-        node.stable.term().to_string(),
-        index_range(&node.log),
-        node.log.count.to_string(),
-        store(&node.log_store),
-        store(&node.stable_store),
-        node.snapshots.listed.len().to_string(),
-    ]
-}
-
-pub(super) fn finding_text(finding: &Finding) -> String {
-    let times = if finding.count > 1 { format!(" ({} times)", finding.count) } else { String::new() };
-    let head = format!("{}  {}  {}{times}", finding.severity, finding.id, finding.place);
-    let mut text = head.trim_end().to_owned() + "\n";
-    text += &wrapped(&finding.message);
-    if let Some(hint) = &finding.hint {
-        text += &wrapped(&format!("hint: {hint}"));
-    }
-    text + "\n"
-}
-
-fn verdict(report: &Report) -> String {
-    let counts = report.counts();
-    if report.findings.is_empty() {
-        return "Verdict: fine, nothing found.\n".to_owned();
-    }
-    let worst = report.findings.iter().map(|finding| finding.severity).max();
-    let word = match worst {
-        Some(Severity::Error) => "NOT fine",
-        _ => "fine",
-    };
-    format!(
-        "Verdict: {word}: {}, {}, {}.\n",
-        count(counts.errors as u64, "error", "errors"),
-        count(counts.warnings as u64, "warning", "warnings"),
-        count(counts.notes as u64, "note", "notes")
-    )
 }
