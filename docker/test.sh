@@ -58,7 +58,7 @@ boot() {
 
 case ${1:-} in
 test)
-    ../oracle/image.sh "op-conductor:${RELEASE:-v1.19.0}" stub
+    ../oracle/image.sh "op-conductor:${RELEASE:-v0.9.4}" stub
     ./build.sh
     generate
     tool verify --state-dir work/raft-state

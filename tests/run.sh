@@ -149,7 +149,7 @@ go_checks() {
         go vet -modfile=versions/raft-1.8.0.mod .
         go test .
     )
-    (cd oracle/op-conductor/v1.19.0 && go vet ./... && go test ./...)
+    (cd oracle/op-conductor/v0.9.4 && go vet ./... && go test ./...)
 }
 
 # The committed vectors are what the oracle makes.

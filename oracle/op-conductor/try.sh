@@ -12,7 +12,7 @@ dir=$(mktemp -d)
 raft=51500 rpc=51501 stub=51502
 consensus="--consensus.addr=127.0.0.1 --consensus.advertised=127.0.0.1:$raft"
 # It has no --consensus.advertised, and listens on all addresses whatever --consensus.addr says.
-[ "$version" != v1.9.3 ] || consensus=--consensus.addr=127.0.0.1
+[ "$version" != v0.1.0-rc.1 ] || consensus=--consensus.addr=127.0.0.1
 
 address=$(printf '127.0.0.1:%s' $raft | od -An -v -tx1 | tr -d ' \n')
 block=$(od -An -v -tx1 "$payload" | tr -d ' \n')

@@ -28,12 +28,22 @@ pub(crate) struct PageBuf {
     pub(crate) run_len: u64,
     bytes: Vec<u8>,
     loaded: usize,
+    /// Whether all was read that the elements point to.
+    is_whole: bool,
 }
 
 impl Default for PageBuf {
     fn default() -> PageBuf {
         let header = PageHeader { id: PageId(0), flags: PageKind::Leaf.flags(), count: 0, overflow: 0 };
-        PageBuf { id: PageId(0), header, kind: PageKind::Leaf, run_len: 0, bytes: Vec::new(), loaded: 0 }
+        PageBuf {
+            id: PageId(0),
+            header,
+            kind: PageKind::Leaf,
+            run_len: 0,
+            bytes: Vec::new(),
+            loaded: 0,
+            is_whole: false,
+        }
     }
 }
 
@@ -43,7 +53,15 @@ impl PageBuf {
         Leaf::decode(bytes)?;
         let header = PageHeader::decode(bytes).expect("a decoded leaf has a header");
         let (loaded, run_len) = (bytes.len(), bytes.len() as u64);
-        Ok(PageBuf { id: PageId(0), header, kind: PageKind::Leaf, run_len, bytes: bytes.to_vec(), loaded })
+        Ok(PageBuf {
+            id: PageId(0),
+            header,
+            kind: PageKind::Leaf,
+            run_len,
+            bytes: bytes.to_vec(),
+            loaded,
+            is_whole: true,
+        })
     }
 
     /// Reads leaf or branch `page`: nothing is allocated by a declared size before it is compared with the file.
@@ -68,7 +86,8 @@ impl PageBuf {
     ) -> Result<(), Error> {
         let fail = |error| geometry.error(page, error);
         geometry.check_start(page).map_err(fail)?;
-        self.loaded = 0;
+        // Until the header is checked, it is not the page that it was.
+        (self.id, self.loaded, self.is_whole) = (PageId(0), 0, false);
         self.extend(source, geometry, page, geometry.page_size)?;
         let header = PageHeader::decode(&self.bytes).expect("a page is longer than its header");
         let run_len = geometry.check_header(page, &header).map_err(fail)?;
@@ -98,9 +117,13 @@ impl PageBuf {
             .map_err(|error| geometry.error(self.id, error))?;
         match load {
             // Not to the end of the run: in a sparse file that can be terabytes away.
-            Load::Whole => self.extend(source, geometry, self.id, to_usize(end)),
-            Load::Table => Ok(()),
+            Load::Whole => {
+                self.extend(source, geometry, self.id, to_usize(end))?;
+                self.is_whole = true;
+            }
+            Load::Table => {}
         }
+        Ok(())
     }
 
     /// Reads on until `len` bytes of the run are there.
@@ -129,6 +152,11 @@ impl PageBuf {
         }
         self.loaded = len;
         Ok(())
+    }
+
+    /// Whether this is `page`, read completely. Pages of a committed state don't change, so it need not be read again.
+    pub(crate) fn holds(&self, page: PageId) -> bool {
+        self.is_whole && self.id == page
     }
 
     /// Pages of the run, its first included.

@@ -1,5 +1,8 @@
 //! The module as a whole: files that Go wrote, and what we write and read back.
 
+use std::cell::Cell;
+use std::io;
+
 use sha2::{Digest, Sha256};
 
 use super::*;
@@ -106,6 +109,41 @@ fn seek_returns_the_key_or_the_next() {
     let last = logs.cursor().last().unwrap().map(|entry| entry.key.to_vec());
     assert_eq!(last, Some(2990_u64.to_be_bytes().to_vec()));
     assert_eq!(reader.bucket(b"none").unwrap().map(|bucket| bucket.header()), None);
+}
+
+/// Counts the bytes that are read.
+struct Counting<'a>(&'a [u8], Cell<u64>);
+
+impl ReadAt for Counting<'_> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let read = self.0.read_at(buf, offset)?;
+        self.1.set(self.1.get() + read as u64);
+        Ok(read)
+    }
+
+    fn byte_len(&self) -> io::Result<u64> {
+        self.0.byte_len()
+    }
+}
+
+#[test]
+fn looking_up_neighbours_reads_each_page_once() {
+    let mut db = new_bolt_store(4096);
+    let mut tx = db.begin().unwrap();
+    for i in 0..3000_u64 {
+        tx.put(b"logs", &i.to_be_bytes(), &[7; 500]).unwrap();
+    }
+    tx.commit().unwrap();
+    let file = db.into_storage();
+    let source = Counting(&file, Cell::new(0));
+    let reader = Reader::open(&source).unwrap();
+    let logs = reader.bucket(b"logs").unwrap().unwrap();
+    for i in 0..3000_u64 {
+        assert_eq!(logs.get(&i.to_be_bytes()).unwrap(), Some(vec![7; 500]), "{i}");
+    }
+    assert_eq!(logs.get(&3000_u64.to_be_bytes()).unwrap(), None);
+    // Branches are read in between, and what was read ahead then is read again.
+    assert!(source.1.get() < 2 * file.len() as u64, "{} bytes of {}", source.1.get(), file.len());
 }
 
 #[test]

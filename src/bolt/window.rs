@@ -6,7 +6,7 @@ use std::io;
 use super::layout::to_usize;
 use super::storage::ReadAt;
 
-/// First and largest read ahead, in bytes. A jump starts again with the small one.
+/// First and largest read ahead, in bytes. After a jump nothing is read ahead before a read that moves forward.
 const SMALL: usize = 16 << 10;
 const LARGE: usize = 256 << 10;
 
@@ -29,11 +29,7 @@ struct Buffer {
 impl<R: ReadAt> Window<R> {
     /// `source_len` is in bytes; bytes after that are read, but not ahead.
     pub(crate) fn new(source: R, source_len: u64) -> Window<R> {
-        Window {
-            source,
-            source_len,
-            buffer: RefCell::new(Buffer { bytes: Vec::new(), start: 0, len: 0, ahead: SMALL }),
-        }
+        Window { source, source_len, buffer: RefCell::new(Buffer { bytes: Vec::new(), start: 0, len: 0, ahead: 0 }) }
     }
 
     pub(crate) fn inner(&self) -> &R {
@@ -73,8 +69,8 @@ impl Buffer {
     /// Reads `wanted` bytes, and more ahead as long as the source has them: `left` bytes from `offset` on.
     fn fill<R: ReadAt>(&mut self, source: &R, offset: u64, wanted: usize, left: usize) -> io::Result<()> {
         let end = self.start + self.len as u64;
-        let forward = offset >= end && offset - end <= self.ahead as u64;
-        self.ahead = if forward { (self.ahead * 2).min(LARGE) } else { SMALL };
+        let forward = offset >= end && offset - end <= self.ahead.max(SMALL) as u64;
+        self.ahead = if forward { (self.ahead * 2).clamp(SMALL, LARGE) } else { 0 };
         let len = wanted.max(self.ahead.min(left));
         if self.bytes.len() < len {
             self.bytes.resize(len, 0);

@@ -158,11 +158,11 @@ fn head_text(node: &Node) -> String {
         |StoredHead { head, index, term, in_snapshot }| {
             let place = if in_snapshot { "in the snapshot at index" } else { "at index" };
             let time = head.time().map(|time| format!(" of {time}")).unwrap_or_default();
-            let readers = Release::that_read(head.version).join(", ");
+            let readers = Release::that_read(head.version);
             let lines = [
                 format!("block {}{time}", head.number),
                 head.hash.to_string(),
-                format!("{}, read by {readers}", head.version),
+                format!("{}, read by op-conductor {readers}", head.version),
                 format!("the highest stored, {place} {index}, term {term}"),
             ];
             lines.join(&format!("\n{:16}", ""))

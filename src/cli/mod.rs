@@ -10,6 +10,7 @@ mod failure;
 #[cfg(feature = "gate")]
 mod gate;
 mod generate;
+mod github;
 mod go_tool;
 #[cfg(feature = "payload")]
 mod head;
@@ -91,6 +92,9 @@ enum Outcome {
     Fine,
     /// It found an error.
     Bad,
+    /// It could not find out; the answer says why.
+    #[cfg(feature = "gate")]
+    Inconclusive,
 }
 
 /// Runs the command and says how it ended.
@@ -146,6 +150,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::from(failure::REFUSED),
+        #[cfg(feature = "gate")]
+        Ok(Outcome::Inconclusive) => ExitCode::from(failure::UNABLE),
         Err(failure) => {
             talk(&failure);
             ExitCode::from(failure.exit_code())

@@ -6,30 +6,25 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::Error;
 use super::event::Event;
 use super::fleet::{Campaign, DATA, Fleet, NodeLaunch};
 use super::image::Image;
 use super::site::Site;
+use super::{Error, POLL};
 
 /// Port of raft's transport, where a test doesn't care.
 pub(super) const RAFT_PORT: u16 = 50050;
 const CONTROL_PORT: u16 = 8080;
-/// Between two looks at the logs.
-pub(super) const POLL: Duration = Duration::from_millis(100);
-
 /// Nodes that can reach each other by name.
 #[derive(Debug)]
 pub struct Cluster {
     fleet: Fleet,
-    /// Lines of nodes that were taken away.
-    past: Vec<Event>,
 }
 
 impl Cluster {
     /// A cluster without nodes.
     pub fn new(site: Site) -> Cluster {
-        Cluster { fleet: Fleet::new(site), past: Vec::new() }
+        Cluster { fleet: Fleet::new(site) }
     }
 
     pub(super) fn fleet(&self) -> &Fleet {
@@ -73,14 +68,12 @@ impl Cluster {
 
     /// Starts a node again on what it left.
     pub async fn restart(&self, id: &str) -> Result<(), Error> {
-        self.fleet.node(id)?.start().await
+        self.fleet.node(id)?.start_again().await
     }
 
-    /// Takes a node away; its files are copied to `directory`.
+    /// Stops a node and takes it away; its files are copied to `directory`.
     pub async fn take_away(&mut self, id: &str, directory: &Path) -> Result<(), Error> {
-        self.past = self.events().await?;
-        self.fleet.copy_out(id, directory).await?;
-        self.fleet.remove(id)?.remove().await
+        self.fleet.take_away(id, directory).await
     }
 
     /// Exit code of a node that has ended.
@@ -95,9 +88,9 @@ impl Cluster {
 
     /// All that the nodes said so far, in the order of time.
     pub async fn events(&self) -> Result<Vec<Event>, Error> {
-        let mut events = self.past.clone();
+        let mut events = Vec::new();
         for id in self.fleet.ids() {
-            let [out, _] = self.fleet.node(id)?.lines().await?;
+            let [out, _] = self.fleet.lines(id).await?;
             events.extend(out.iter().filter_map(|(_, line)| Event::parse(line)));
         }
         events.sort_by_key(|event| event.time);

@@ -1,7 +1,12 @@
-//! One container, by Docker's own API: testcontainers gives no aliases, and copies no directory out.
+//! One container: the only place that creates, starts and stops one.
+//!
+//! This uses the Docker client that testcontainers finds, not testcontainers' own runner: the runner creates and starts
+//! in one call, so nothing can be unpacked in between; it has no network aliases (an address of the state is a name on
+//! the network), no owners of files, holds what it copies in memory, and copies no directory out.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use testcontainers::bollard::container::LogOutput;
@@ -13,22 +18,25 @@ use testcontainers::bollard::query_parameters::{
     RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use testcontainers::bollard::{Docker, body_try_stream};
+use tokio::time::{Instant, sleep};
 
 use super::archive::Archive;
+use super::image::Image;
 use super::site::Site;
-use super::{Error, LABEL};
+use super::{Error, LABEL, POLL};
 
 /// What a container runs.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Launch {
-    /// The image.
-    pub image: String,
-    /// Its arguments, behind the entrypoint.
+#[derive(Debug)]
+pub(super) struct Launch<'a> {
+    pub image: &'a Image,
+    /// Its arguments, after the entrypoint.
     pub command: Vec<String>,
     /// Name by which others on the network reach it.
-    pub host: String,
+    pub host: &'a str,
     /// Port that is published to us.
     pub port: u16,
+    /// What is unpacked at the root of its file system before it starts.
+    pub files: Option<Archive>,
 }
 
 /// A container of a [`Site`], which removes it.
@@ -36,6 +44,7 @@ pub(super) struct Launch {
 pub(super) struct Container {
     docker: Docker,
     name: String,
+    image: String,
     port: u16,
 }
 
@@ -43,36 +52,26 @@ pub(super) struct Container {
 pub(super) type Line = (jiff::Timestamp, String);
 
 impl Container {
-    /// Makes a container; nothing runs yet. `name` must be unique on the site.
-    pub(super) async fn create(site: &Site, name: &str, launch: Launch) -> Result<Container, Error> {
+    /// Creates a container, unpacks its files and starts it. `name` must be unique on the site.
+    pub(super) async fn start(site: &Site, name: &str, launch: Launch<'_>) -> Result<Container, Error> {
         let name = format!("{}-{name}", site.name());
-        // The daemon's name server knows names without the dot of the root.
-        let alias = launch.host.trim_end_matches('.').to_owned();
-        let endpoint = EndpointSettings { aliases: Some(vec![alias]), ..EndpointSettings::default() };
-        let port = format!("{}/tcp", launch.port);
-        let binding = PortBinding { host_ip: Some(publish_on().to_owned()), host_port: None };
-        let body = ContainerCreateBody {
-            image: Some(launch.image),
-            cmd: Some(launch.command),
-            labels: Some(HashMap::from([(LABEL.to_owned(), site.name().to_owned())])),
-            exposed_ports: Some(vec![port.clone()]),
-            host_config: Some(HostConfig {
-                network_mode: Some(site.name().to_owned()),
-                port_bindings: Some(HashMap::from([(port, Some(vec![binding]))])),
-                ..HostConfig::default()
-            }),
-            networking_config: Some(NetworkingConfig {
-                endpoints_config: Some(HashMap::from([(site.name().to_owned(), endpoint)])),
-            }),
-            ..ContainerCreateBody::default()
-        };
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        site.docker().create_container(Some(options), body).await?;
-        Ok(Container { docker: site.docker().clone(), name, port: launch.port })
+        site.docker().create_container(Some(options), body(site, &launch)).await?;
+        let image = launch.image.name.clone();
+        let container = Container { docker: site.docker().clone(), name, image, port: launch.port };
+        if let Some(files) = launch.files {
+            container.upload(files).await?;
+        }
+        container.start_again().await?;
+        Ok(container)
     }
 
-    /// Unpacks an archive at the root of its file system.
-    pub(super) async fn upload(&self, archive: Archive) -> Result<(), Error> {
+    /// Name of its image.
+    pub(super) fn image(&self) -> &str {
+        &self.image
+    }
+
+    async fn upload(&self, archive: Archive) -> Result<(), Error> {
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
         Ok(self.docker.upload_to_container(&self.name, Some(options), body_try_stream(archive.into_stream())).await?)
     }
@@ -84,18 +83,15 @@ impl Container {
         Archive::from_stream(stream).await?.unpack(to)
     }
 
-    pub(super) async fn start(&self) -> Result<(), Error> {
+    /// Starts it after it has ended.
+    pub(super) async fn start_again(&self) -> Result<(), Error> {
         Ok(self.docker.start_container(&self.name, None).await?)
     }
 
-    /// Asks it to end, and kills it after so many seconds.
+    /// Asks it to end, and kills it after this number of seconds.
     pub(super) async fn stop(&self, seconds: i32) -> Result<(), Error> {
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         Ok(self.docker.stop_container(&self.name, Some(options)).await?)
-    }
-
-    pub(super) async fn state(&self) -> Result<ContainerState, Error> {
-        Ok(self.docker.inspect_container(&self.name, None).await?.state.unwrap_or_default())
     }
 
     /// Removes it, running or not.
@@ -104,7 +100,11 @@ impl Container {
         Ok(self.docker.remove_container(&self.name, Some(force)).await?)
     }
 
-    /// When it was started last.
+    async fn state(&self) -> Result<ContainerState, Error> {
+        Ok(self.docker.inspect_container(&self.name, None).await?.state.unwrap_or_default())
+    }
+
+    /// When it was last started.
     pub(super) async fn started(&self) -> Result<Option<jiff::Timestamp>, Error> {
         Ok(self.state().await?.started_at.and_then(|time| time.parse().ok()))
     }
@@ -119,12 +119,22 @@ impl Container {
     pub(super) async fn address(&self) -> Result<String, Error> {
         let inspected = self.docker.inspect_container(&self.name, None).await?;
         let mut ports = inspected.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
-        let bindings = ports.remove(&format!("{}/tcp", self.port)).flatten().unwrap_or_default();
-        let port = bindings.into_iter().find_map(|binding| binding.host_port).ok_or_else(|| Error::Node {
-            node: self.name.clone(),
-            reason: "its port is not published: it has ended".to_owned(),
-        })?;
+        let bindings = ports.remove(&tcp(self.port)).flatten().unwrap_or_default();
+        let port = bindings.into_iter().find_map(|binding| binding.host_port);
+        let port = port.ok_or_else(|| Error::Ended { node: self.name.clone() })?;
         Ok(format!("{}:{port}", daemon_host()))
+    }
+
+    /// Waits until it has printed a line with this text on standard output.
+    pub(super) async fn wait_for_line(&self, text: &str, timeout: Duration) -> Result<(), Error> {
+        let end = Instant::now() + timeout;
+        while !self.lines().await?[0].iter().any(|(_, line)| line.contains(text)) {
+            if Instant::now() > end {
+                return Err(Error::Timeout { what: format!("{text} from {}", self.name), seconds: timeout.as_secs() });
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// What it printed on standard output, and on standard error.
@@ -143,6 +153,32 @@ impl Container {
         }
         Ok(printed.map(|bytes| String::from_utf8_lossy(&bytes).lines().filter_map(line).collect()))
     }
+}
+
+fn body(site: &Site, launch: &Launch<'_>) -> ContainerCreateBody {
+    // The daemon's name server knows names without the dot of the root.
+    let alias = launch.host.trim_end_matches('.').to_owned();
+    let endpoint = EndpointSettings { aliases: Some(vec![alias]), ..EndpointSettings::default() };
+    let binding = PortBinding { host_ip: Some(publish_on().to_owned()), host_port: None };
+    ContainerCreateBody {
+        image: Some(launch.image.name.clone()),
+        cmd: Some(launch.image.prefix.iter().chain(&launch.command).cloned().collect()),
+        labels: Some(HashMap::from([(LABEL.to_owned(), site.name().to_owned())])),
+        exposed_ports: Some(vec![tcp(launch.port)]),
+        host_config: Some(HostConfig {
+            network_mode: Some(site.name().to_owned()),
+            port_bindings: Some(HashMap::from([(tcp(launch.port), Some(vec![binding]))])),
+            ..HostConfig::default()
+        }),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(site.name().to_owned(), endpoint)])),
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn tcp(port: u16) -> String {
+    format!("{port}/tcp")
 }
 
 fn line(text: &str) -> Option<Line> {

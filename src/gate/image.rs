@@ -1,5 +1,6 @@
 //! The images that are booted: built from the oracle's sources on first use, or the user's own.
 
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::LazyLock;
@@ -16,14 +17,15 @@ use tokio::sync::Mutex;
 use super::archive::{Archive, Packer};
 use super::sources::Recipe;
 use super::target::Target;
-use super::{Error, Talk};
+use super::{Error, Progress};
+use crate::payload::{Release, Tried};
 
 /// Builds one after the other: they use all processors, and two of one image would be one too many.
 static BUILDING: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
 
 /// The daemon builds it where there is no Go here.
 const MULTI_STAGE: &str = "\
-FROM golang:1.25 AS build
+FROM golang:1.26 AS build
 WORKDIR /oracle
 COPY . .
 ARG WANTED BINARY
@@ -33,6 +35,33 @@ LABEL op-conductor-init.managed=true
 COPY --from=build /main /main
 ENTRYPOINT [\"/main\"]
 ";
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the texts say what the fields are")]
+pub enum NoImage {
+    /// The registry doesn't have it, or doesn't answer.
+    #[error("it can't be pulled: {message}")]
+    Pull { message: String },
+    /// The release can't be built any more.
+    #[error(
+        "{release} can't be built: its op-geth isn't served any more; {nearest} is the nearest that can, and --image takes an image of it"
+    )]
+    NotServed { release: &'static str, nearest: &'static str },
+    /// Go, or the shell that calls it, could not be started.
+    #[error("go build could not be started")]
+    NoGo(#[source] io::Error),
+    /// Go failed.
+    #[error("go build failed: {message}")]
+    Go { message: String },
+    /// Docker failed to build it.
+    #[error("{message}; with Go on the PATH, no image has to be pulled")]
+    Docker { message: String },
+    /// It isn't an op-conductor.
+    #[error("its --help has no --raft.server.id: it is not an op-conductor")]
+    NotOpConductor,
+}
 
 /// An image on the daemon, and how to call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,35 +76,49 @@ pub struct Image {
 
 impl Image {
     /// The image of a target; built, or pulled, when it isn't there.
-    pub async fn of(target: &Target, talk: Talk<'_>) -> Result<Image, Error> {
+    pub async fn of(target: &Target, progress: Progress<'_>) -> Result<Image, Error> {
         match target {
             Target::Raft(version) => {
                 let tag = format!("oracle:raft-{version}");
-                built(&tag, version, &format!("oracle-raft-{version}"), &Recipe::raft(version), talk).await
+                built(&tag, version, &format!("oracle-raft-{version}"), &Recipe::raft(version), progress).await
             }
-            Target::Conductor(tag) => {
-                let binary = format!("op-conductor-{tag}");
-                let recipe = Recipe::conductor(tag);
-                built(&format!("op-conductor:{tag}"), &target.to_string(), &binary, &recipe, talk).await
+            Target::Conductor(release) => {
+                can_be_built(release)?;
+                let (name, binary) = (release.name, format!("op-conductor-{}", release.name));
+                built(&format!("op-conductor:{name}"), &target.to_string(), &binary, &Recipe::conductor(name), progress)
+                    .await
             }
-            Target::Image(name) => present(name, talk).await,
+            Target::Image(name) => present(name, progress).await,
         }
     }
 
     /// The image of the stub.
-    pub async fn stub(talk: Talk<'_>) -> Result<Image, Error> {
-        built("stub:v1.19.0", "stub", "stub", &Recipe::stub(), talk).await
+    pub async fn stub(progress: Progress<'_>) -> Result<Image, Error> {
+        built("stub:v0.9.4", "stub", "stub", &Recipe::stub(), progress).await
+    }
+}
+
+fn can_be_built(release: &Release) -> Result<(), Error> {
+    match release.tried {
+        Tried::Built { .. } => Ok(()),
+        Tried::Like { release: nearest } => {
+            let image = format!("op-conductor:{}", release.name);
+            Err(Error::NoImage { image, reason: NoImage::NotServed { release: release.name, nearest } })
+        }
     }
 }
 
 /// The user's image, from the daemon or its registry.
-async fn present(name: &str, talk: Talk<'_>) -> Result<Image, Error> {
+async fn present(name: &str, progress: Progress<'_>) -> Result<Image, Error> {
     let docker = client().await?;
     if docker.inspect_image(name).await.is_err() {
-        talk(&format!("pulling {name}"));
+        progress(&format!("pulling {name}"));
         let options = CreateImageOptionsBuilder::new().from_image(name).build();
         let pulled = docker.create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) }).await;
-        pulled.map_err(|error| Error::NoImage { image: name.to_owned(), reason: error.to_string() })?;
+        pulled.map_err(|error| Error::NoImage {
+            image: name.to_owned(),
+            reason: NoImage::Pull { message: error.to_string() },
+        })?;
     }
     inspect(&docker, name).await
 }
@@ -94,12 +137,12 @@ fn owner(user: &str) -> (u64, u64) {
 }
 
 /// An image of ours, whose tag ends in the hash of its sources.
-async fn built(tag: &str, wanted: &str, binary: &str, recipe: &Recipe, talk: Talk<'_>) -> Result<Image, Error> {
+async fn built(tag: &str, wanted: &str, binary: &str, recipe: &Recipe, progress: Progress<'_>) -> Result<Image, Error> {
     let name = format!("op-conductor-init/{tag}-{}", recipe.hash());
     let docker = client().await?;
     let _one_at_a_time = BUILDING.lock().await;
     if docker.inspect_image(&name).await.is_err() {
-        talk(&format!("building {name}: a minute or two, the first time"));
+        progress(&format!("building {name}: a minute or two, the first time"));
         build(&docker, &name, wanted, binary, recipe).await?;
     }
     inspect(&docker, &name).await
@@ -143,24 +186,24 @@ impl Drop for Group {
 
 /// Builds the binary here, for the daemon's processor.
 async fn compile(name: &str, directory: &Path, wanted: &str, arch: &str) -> Result<(), Error> {
-    let fail = |reason: String| Error::NoImage { image: name.to_owned(), reason };
+    let fail = |reason| Error::NoImage { image: name.to_owned(), reason };
     let mut command = Command::new("sh");
     // Go's own scratch goes with the directory, also when it is killed.
     let scratch = directory.join("tmp");
-    std::fs::create_dir(&scratch).map_err(|error| fail(error.to_string()))?;
+    std::fs::create_dir(&scratch).map_err(|error| fail(NoImage::NoGo(error)))?;
     command.arg("build.sh").arg(wanted).current_dir(directory).env("GOOS", "linux").env("GOTMPDIR", scratch);
     command.process_group(0);
     if !arch.is_empty() {
         command.env("GOARCH", arch);
     }
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let child = child.map_err(|error| fail(error.to_string()))?;
+    let child = child.map_err(|error| fail(NoImage::NoGo(error)))?;
     let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-    let output = child.wait_with_output().await.map_err(|error| fail(error.to_string()))?;
+    let output = child.wait_with_output().await.map_err(|error| fail(NoImage::NoGo(error)))?;
     group.0 = None;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(fail(format!("go build failed: {}", last_lines(&said))));
+        return Err(fail(NoImage::Go { message: last_lines(&said) }));
     }
     Ok(())
 }
@@ -179,7 +222,7 @@ async fn assemble(docker: &Docker, name: &str, wanted: &str, binary: &str, conte
             Ok(BuildInfo { error_detail: Some(detail), .. }) => detail.message.unwrap_or_default(),
             Err(error) => error.to_string(),
         };
-        let reason = format!("{error}: {}; with Go on the PATH, no image has to be pulled", last_lines(&said));
+        let reason = NoImage::Docker { message: format!("{error}: {}", last_lines(&said)) };
         return Err(Error::NoImage { image: name.to_owned(), reason });
     }
     Ok(())
@@ -195,7 +238,7 @@ fn last_lines(said: &str) -> String {
 }
 
 async fn client() -> Result<Docker, Error> {
-    docker_client_instance().await.map_err(|error| Error::NoDocker(error.to_string()))
+    docker_client_instance().await.map_err(|error| Error::NoDocker { reason: error.to_string() })
 }
 
 #[cfg(test)]

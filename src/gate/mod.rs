@@ -1,89 +1,93 @@
-//! Boots real raft nodes, or unmodified op-conductors, in containers on a state, and tells who led and who sequenced.
+//! Boots real raft nodes, or unmodified op-conductors, in containers on a state, and reports who led and who sequenced.
 //!
-//! Every container and network carries the label [`LABEL`], and is removed when its [`Site`] ends or is dropped, also by
-//! a panic.
+//! [`run()`] is what the command does; the rest is for tests that need something else of real nodes. Every container and
+//! network carries the label [`LABEL`], and is removed when its [`Site`] ends or is dropped, also by a panic.
 
 mod archive;
+mod checks;
 mod cluster;
 mod conductor;
 mod container;
 mod event;
+mod flags;
 mod fleet;
 mod http;
 mod image;
+mod nodes;
+mod options;
 mod report;
 mod run;
 mod site;
 mod sources;
 mod staged;
+mod stub;
 mod target;
+mod timeline;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
+pub use checks::CheckName;
 pub use cluster::Cluster;
-pub use conductor::{Call, ChainHead, Conductors, Release, Started};
+pub use conductor::{Conductors, Started};
 pub use event::{Event, State, What};
+pub use flags::ConductorImage;
 pub use fleet::Campaign;
-pub use image::Image;
-pub use report::{Check, Outcome, TargetReport};
-pub use run::{Options, run};
+pub use http::CallError;
+pub use image::{Image, NoImage};
+pub use options::Options;
+pub use report::{BootedImage, Check, Status, TargetReport};
+pub use run::{not_done, run};
 pub use site::{Site, docker_answers};
 pub use staged::{Moved, StageError, Staged};
-pub use target::{RAFT_VERSIONS, Target};
+pub use stub::{Call, ChainHead};
+pub use target::{Job, ParseTargetError, ParseUpgradeError, RAFT_VERSIONS, Target, Upgrade};
+pub use timeline::{Happened, Moment};
 
 /// Label of every container and network that is made here; its value is the site's name.
 pub const LABEL: &str = "op-conductor-init.cluster";
 
-/// An Ecotone block that every known release reads, for who has none at hand: made by op-service/eth, see
+/// An Ecotone block that every known release reads, for those who have none at hand: made by op-service/eth, see
 /// tests/vectors/payload/README.md.
 pub const SAMPLE_HEAD: &[u8] = include_bytes!("../../tests/vectors/payload/v3.ssz");
 
-/// Told what is going on, a line at a time.
-pub type Talk<'a> = &'a (dyn Fn(&str) + Sync);
+/// Between two looks at a container.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Is given what is going on, a line at a time.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// Why a cluster could not be booted or asked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the texts say what the fields are")]
 pub enum Error {
-    /// No daemon.
-    #[error("no Docker daemon answers ({0}): start dockerd, or set DOCKER_HOST")]
-    NoDocker(String),
-    /// Docker said no.
+    /// No daemon answers.
+    #[error("no Docker daemon answers ({reason}): start dockerd, or set DOCKER_HOST")]
+    NoDocker { reason: String },
+    /// Docker refused.
     #[error("docker: {0}")]
     Docker(#[from] testcontainers::bollard::errors::Error),
-    /// Docker said no, or a container didn't start as it should.
-    #[error("docker: {0}")]
-    Container(#[from] testcontainers::TestcontainersError),
-    /// An image is not there and can't be made.
+    /// An image isn't there and can't be made.
     #[error("no image {image}: {reason}")]
-    NoImage {
-        /// Which one.
-        image: String,
-        /// What happened.
-        reason: String,
-    },
-    /// The file system said no.
+    NoImage { image: String, reason: NoImage },
+    /// A temporary file or directory could not be read or written.
     #[error("{}", path.display())]
-    Io {
-        /// Which file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A node's control could not be reached, or refused.
-    #[error("{node}: {reason}")]
-    Node {
-        /// Which node.
-        node: String,
-        /// What it said, or what happened.
-        reason: String,
-    },
+    Io { path: PathBuf, source: io::Error },
+    /// A call to a node didn't succeed.
+    #[error("{node}: {call}")]
+    Call { node: String, call: String, source: CallError },
+    /// A node with this id was never started.
+    #[error("expected a node that was started, found {node}")]
+    NotStarted { node: String },
+    /// A container has no published port: it has ended.
+    #[error("{node} has ended: its port is not published")]
+    Ended { node: String },
+    /// A member has no address that can be dialled.
+    #[error("{node} has no address")]
+    NoAddress { node: String },
     /// What was waited for did not happen in time.
-    #[error("waited {seconds} s in vain for: {what}")]
-    Timeout {
-        /// What should have happened.
-        what: String,
-        /// How long it was waited for.
-        seconds: u64,
-    },
+    #[error("timed out after {seconds} s waiting for {what}")]
+    Timeout { what: String, seconds: u64 },
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::models::NetworkCreateRequest;
@@ -19,25 +20,30 @@ use super::{Error, LABEL};
 pub struct Site {
     name: String,
     docker: Docker,
+    /// Number of names that were handed out: none is used twice.
+    named: AtomicUsize,
     ended: bool,
 }
 
-/// Whether a Docker daemon answers; if not, what to do.
-pub async fn docker_answers() -> Result<(), String> {
-    let hint = |error: String| format!("no Docker daemon answers ({error}): start dockerd, or set DOCKER_HOST");
-    let client = docker_client_instance().await.map_err(|error| hint(error.to_string()))?;
-    client.version().await.map(|_| ()).map_err(|error| hint(error.to_string()))
+/// Whether a Docker daemon answers.
+///
+/// # Errors
+/// [`Error::NoDocker`], which says what to do.
+pub async fn docker_answers() -> Result<(), Error> {
+    let fail = |error: String| Error::NoDocker { reason: error };
+    let client = docker_client_instance().await.map_err(|error| fail(error.to_string()))?;
+    client.version().await.map(drop).map_err(|error| fail(error.to_string()))
 }
 
 impl Site {
     /// Makes a network with a name that no other has: `oci<process>-<random>`.
     pub async fn create() -> Result<Site, Error> {
-        let docker = docker_client_instance().await.map_err(|error| Error::NoDocker(error.to_string()))?;
+        let docker = docker_client_instance().await.map_err(|error| Error::NoDocker { reason: error.to_string() })?;
         let random = RandomState::new().hash_one(()) & 0xffff_ffff;
         let name = format!("oci{}-{random:08x}", std::process::id());
         let labels = Some(HashMap::from([(LABEL.to_owned(), name.clone())]));
         // Made before the request: when that is given up half way, the network may be there all the same.
-        let site = Site { name, docker, ended: false };
+        let site = Site { name, docker, named: AtomicUsize::new(0), ended: false };
         let request = NetworkCreateRequest { name: site.name.clone(), labels, ..NetworkCreateRequest::default() };
         site.docker.create_network(request).await?;
         Ok(site)
@@ -46,6 +52,11 @@ impl Site {
     /// Name of the network; those of the containers begin with it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A name for a container that no other on this site has: `<kind>-<number>`.
+    pub(super) fn next_name(&self, kind: &str) -> String {
+        format!("{kind}-{}", self.named.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     pub(super) fn docker(&self) -> &Docker {

@@ -29,17 +29,24 @@ const SOURCES: &[Source] = sources![
     "node_events.go",
     "node_fsm.go",
     "node_http.go",
-    "op-conductor/v1.13.7/go.mod",
-    "op-conductor/v1.13.7/go.sum",
-    "op-conductor/v1.19.0/go.mod",
-    "op-conductor/v1.19.0/go.sum",
-    "op-conductor/v1.19.0/stub/api.go",
-    "op-conductor/v1.19.0/stub/block.go",
-    "op-conductor/v1.19.0/stub/events.go",
-    "op-conductor/v1.19.0/stub/main.go",
-    "op-conductor/v1.19.0/stub/sequencer.go",
-    "op-conductor/v1.9.3/go.mod",
-    "op-conductor/v1.9.3/go.sum",
+    "op-conductor/v0.1.0-rc.1/go.mod",
+    "op-conductor/v0.1.0-rc.1/go.sum",
+    "op-conductor/v0.7.3/go.mod",
+    "op-conductor/v0.7.3/go.sum",
+    "op-conductor/v0.9.3/go.mod",
+    "op-conductor/v0.9.3/go.sum",
+    "op-conductor/v0.9.4/go.mod",
+    "op-conductor/v0.9.4/go.sum",
+    "op-conductor/v0.9.4/stub/api.go",
+    "op-conductor/v0.9.4/stub/block.go",
+    "op-conductor/v0.9.4/stub/events.go",
+    "op-conductor/v0.9.4/stub/main.go",
+    "op-conductor/v0.9.4/stub/sequencer.go",
+    "op-conductor/v1.12.2/go.mod",
+    "op-conductor/v1.12.2/go.sum",
+    "op-conductor/v1.19.6/go.mod",
+    "op-conductor/v1.19.6/go.sum",
+    "op-conductor/v1.19.6/superchain/main.go",
     "puts.go",
     "read.go",
     "splitmix.go",
@@ -73,14 +80,14 @@ impl Recipe {
     }
 
     /// For a release of op-conductor.
-    pub(super) fn conductor(tag: &str) -> Recipe {
-        let module = format!("op-conductor/{tag}/go.");
-        Recipe::of(|path| path.starts_with(&module))
+    pub(super) fn conductor(release: &str) -> Recipe {
+        let of_release = format!("op-conductor/{release}/");
+        Recipe::of(|path| path.starts_with(&of_release) && !path.contains("/stub/"))
     }
 
     /// For the stub.
     pub(super) fn stub() -> Recipe {
-        Recipe::of(|path| path.starts_with("op-conductor/v1.19.0/"))
+        Recipe::of(|path| path.starts_with("op-conductor/v0.9.4/"))
     }
 
     fn of(wanted: impl Fn(&str) -> bool) -> Recipe {
@@ -96,7 +103,7 @@ impl Recipe {
             hash.update((content.len() as u64).to_le_bytes());
             hash.update(content);
         }
-        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        const_hex::encode(&hash.finalize()[..6])
     }
 
     /// Writes the sources into `directory`.
@@ -113,12 +120,13 @@ impl Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::payload::{RELEASES, Tried};
 
     fn walk(directory: &Path, root: &Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            let is_built_or_test = ["bin", "testdata", "op-conductor/v1.19.0/payload"].contains(&name.as_str());
+            let is_built_or_test = ["bin", "testdata", "op-conductor/v0.9.4/payload"].contains(&name.as_str());
             if path.is_dir() && !is_built_or_test {
                 walk(&path, root, found);
             } else if path.is_file() {
@@ -146,12 +154,32 @@ mod tests {
     #[test]
     fn a_recipe_has_what_its_binary_is_built_from_and_no_more() {
         let paths = |recipe: Recipe| recipe.files.iter().map(|(path, _)| *path).collect::<Vec<_>>();
-        let conductor = ["build.sh", "Dockerfile", "op-conductor/v1.9.3/go.mod", "op-conductor/v1.9.3/go.sum"];
-        assert_eq!(paths(Recipe::conductor("v1.9.3")), conductor);
+        let conductor =
+            ["build.sh", "Dockerfile", "op-conductor/v0.1.0-rc.1/go.mod", "op-conductor/v0.1.0-rc.1/go.sum"];
+        assert_eq!(paths(Recipe::conductor("v0.1.0-rc.1")), conductor);
         let raft = paths(Recipe::raft("1.8.0"));
         assert!(raft.contains(&"go.sum") && raft.contains(&"versions/raft-1.8.0.mod") && raft.contains(&"node.go"));
-        assert!(!raft.contains(&"versions/raft-1.7.1.mod") && !raft.contains(&"op-conductor/v1.9.3/go.mod"));
+        assert!(!raft.contains(&"versions/raft-1.7.1.mod") && !raft.contains(&"op-conductor/v0.1.0-rc.1/go.mod"));
+        assert!(paths(Recipe::conductor("v1.19.6")).contains(&"op-conductor/v1.19.6/superchain/main.go"));
         assert_ne!(Recipe::raft("1.8.0").hash(), Recipe::raft("1.7.1").hash());
         assert_eq!(Recipe::stub().hash().len(), 12);
+    }
+
+    #[test]
+    fn a_module_file_requires_what_the_table_of_releases_says() {
+        for release in RELEASES {
+            let Tried::Built { module, .. } = release.tried else { continue };
+            let path = format!("op-conductor/{}/go.mod", release.name);
+            let text = SOURCES.iter().find(|(source, _)| *source == path).unwrap().1;
+            let text = std::str::from_utf8(text).unwrap();
+            let bbolt = release.store.strip_prefix("bbolt ").unwrap();
+            for required in [
+                format!("github.com/ethereum-optimism/optimism {module}"),
+                format!("github.com/hashicorp/raft v{} ", release.raft),
+                format!("go.etcd.io/bbolt v{bbolt} "),
+            ] {
+                assert!(text.contains(&required), "{path}: {required}");
+            }
+        }
     }
 }

@@ -22,7 +22,7 @@ pub use check::{PayloadChecker, StoredHead};
 pub(crate) use envelope::MAX_TRANSACTIONS;
 #[cfg(feature = "payload")]
 pub use envelope::{Envelope, EnvelopeError, RightHash};
-pub use release::{RELEASES, Release};
+pub use release::{RELEASES, Release, Tried, UnknownRelease};
 
 /// Bytes of the parent beacon block root in front.
 const ROOT_LEN: usize = 32;

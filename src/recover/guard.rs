@@ -116,17 +116,15 @@ pub(super) fn wrong_hash(base: &Base<'_>, error: &EnvelopeError) -> Finding {
 
 /// op-conductor would stop at its start.
 pub(super) fn unreadable(head: &Head, release: Option<Release>) -> Option<Finding> {
-    let readers = Release::that_read(head.version);
-    let readers = if readers.is_empty() { "none".to_owned() } else { readers.join(", ") };
-    let hint = format!("releases that read {}: {readers}", head.version);
+    let hint = format!("releases that read {}: {}", head.version, Release::that_read(head.version));
     let message = match release {
         Some(release) if !release.can_read(head.version) => {
             format!(
                 "op-conductor {} can't decode a block of form {}, and stops at its start",
-                release.tag, head.version
+                release.name, head.version
             )
         }
-        None if Release::that_read(head.version).is_empty() => {
+        None if Release::first_that_reads(head.version).is_none() => {
             format!("no known release decodes a block of form {}", head.version)
         }
         _ => return None,

@@ -160,7 +160,7 @@ fn file(
         index,
         term: spec.initial_term(),
         page_size: PlanFile::PAGE_SIZE,
-        release: options.release.map(|release| release.tag.to_owned()),
+        release: options.release.map(|release| release.name.to_owned()),
         overrides: overrides.map(|it| Override { id: it.id.to_owned(), message: it.message.clone() }).collect(),
         servers: planned_servers(&plan)?,
     })

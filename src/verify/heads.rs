@@ -27,7 +27,7 @@ pub(super) fn check(nodes: &[Node], release: Option<Release>, findings: &mut Vec
         let versions = node.payload_versions.iter().map(|version| (*version, false));
         let versions = versions.chain(in_snapshot.map(|version| (version, true)));
         for (version, is_snapshot) in versions.filter(|(version, _)| !release.can_read(*version)) {
-            let tag = release.tag;
+            let tag = release.name;
             let message = if is_snapshot {
                 format!(
                     "the snapshot's payload is of form {version}, which op-conductor {tag} can't decode: it doesn't start"
@@ -40,7 +40,7 @@ pub(super) fn check(nodes: &[Node], release: Option<Release>, findings: &mut Vec
             findings.push(
                 Finding::new("PAY-005", Severity::Error, message)
                     .in_node(&node.id)
-                    .hint(format!("releases that read {version}: {}", Release::that_read(version).join(", "))),
+                    .hint(format!("releases that read {version}: {}", Release::that_read(version))),
             );
         }
     }

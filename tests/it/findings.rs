@@ -233,7 +233,7 @@ const CASES: &[Case] = &[
         it.log("a", 3, &command(3, V4));
         it.log("a", 4, &command(4, V3));
     }),
-    ("PAY-005", &["--for", "op-conductor:v1.9.3"], |it| it.log("a", 3, &command(3, V4))),
+    ("PAY-005", &["--for", "v0.1.0-rc.1"], |it| it.log("a", 3, &command(3, V4))),
     ("PAY-006", &[], |it| it.log("a", 3, &command(3, V3_ISTHMUS))),
     ("PAY-007", &[], |it| {
         let number = u64::from_le_bytes(V3[NUMBER..NUMBER + 8].try_into().unwrap());
@@ -398,8 +398,8 @@ fn same_entries_behind_different_ones_are_an_error() {
 fn a_snapshot_that_a_release_cannot_read_is_an_error() {
     let cluster = Cluster::new();
     cluster.snapshot(same, V4);
-    assert_eq!(severities(&verify(&cluster, &["--for", "op-conductor:v1.9.3"]), "PAY-005"), ["error"]);
-    assert_eq!(severities(&verify(&cluster, &["--for", "op-conductor:v1.19.0"]), "PAY-005"), [""; 0]);
+    assert_eq!(severities(&verify(&cluster, &["--for", "v0.1.0-rc.1"]), "PAY-005"), ["error"]);
+    assert_eq!(severities(&verify(&cluster, &["--for", "v0.9.4"]), "PAY-005"), [""; 0]);
 }
 
 #[test]

@@ -97,8 +97,8 @@ fn a_release_that_cannot_read_the_payload_is_an_error() {
     let generated = run(dir.path(), &[&["generate"], &THREE[..], &["--unsafe-head", payload]].concat());
     assert!(generated.status.success());
     let verify = |release: &str| run(dir.path(), &["verify", "--state-dir", "raft-state", "--for", release]);
-    assert_eq!(verify("op-conductor:v1.19.0").status.code(), Some(0));
-    assert_eq!(verify("op-conductor:v1.9.3").status.code(), Some(1));
+    assert_eq!(verify("v0.9.4").status.code(), Some(0));
+    assert_eq!(verify("v0.1.0-rc.1").status.code(), Some(1));
     assert_eq!(verify("op-conductor:v0").status.code(), Some(2));
 }
 

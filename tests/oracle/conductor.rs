@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::common::{SLOTS, SplitMix, nothing_left};
-use op_conductor_init::gate::{ChainHead, Conductors, Image, Release, Site, Target, docker_answers};
+use op_conductor_init::gate::{ChainHead, ConductorImage, Conductors, Image, Site, Target, docker_answers};
 use op_conductor_init::payload::{Envelope, Head};
 use op_conductor_init::raft::Index;
 use op_conductor_init::report::Severity;
@@ -55,7 +55,7 @@ impl Case {
 
 struct Running {
     conductors: Conductors,
-    release: Release,
+    image: ConductorImage,
     case: Case,
     directory: TempDir,
     name: String,
@@ -70,7 +70,7 @@ impl Running {
         let site = Site::create().await.unwrap();
         let name = site.name().to_owned();
         let target: Target = format!("op-conductor:{}", case.release).parse().unwrap();
-        let release = Release::of(Image::of(&target, &|_| ()).await.unwrap(), &site).await.unwrap();
+        let image = ConductorImage::of(Image::of(&target, &|_| ()).await.unwrap(), &site).await.unwrap();
         let stub = Image::stub(&|_| ()).await.unwrap();
         let mut conductors = Conductors::new(site);
         let directory = tempfile::tempdir().unwrap();
@@ -87,12 +87,12 @@ impl Running {
         for id in case.ids() {
             conductors.start_stub(&stub, &id, &payload, case.chain).await.unwrap();
         }
-        Running { conductors, release, case, directory, name, _slot: slot }
+        Running { conductors, image, case, directory, name, _slot: slot }
     }
 
     async fn start(&mut self, id: &str) {
         let directory = self.directory.path().join(id);
-        let started = self.conductors.start(&self.release, id, &directory, self.case.flags).await;
+        let started = self.conductors.start(&self.image, id, &directory, self.case.flags).await;
         self.or_logs(started).await;
     }
 
@@ -166,38 +166,38 @@ async fn on_a_client_that_is_ahead_nobody_sequences(release: &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn v1_9_3_sequences_on_the_seeded_block_and_only_so() {
-    sequences(Case::of("v1.9.3")).await;
-    without_a_head_nobody_sequences("v1.9.3").await;
-    on_a_client_that_is_ahead_nobody_sequences("v1.9.3").await;
+async fn v0_1_0_sequences_on_the_seeded_block_and_only_so() {
+    sequences(Case::of("v0.1.0-rc.1")).await;
+    without_a_head_nobody_sequences("v0.1.0-rc.1").await;
+    on_a_client_that_is_ahead_nobody_sequences("v0.1.0-rc.1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn v1_13_7_sequences_on_the_seeded_block_and_only_so() {
-    sequences(Case::of("v1.13.7")).await;
-    without_a_head_nobody_sequences("v1.13.7").await;
-    on_a_client_that_is_ahead_nobody_sequences("v1.13.7").await;
+async fn v0_7_3_sequences_on_the_seeded_block_and_only_so() {
+    sequences(Case::of("v0.7.3")).await;
+    without_a_head_nobody_sequences("v0.7.3").await;
+    on_a_client_that_is_ahead_nobody_sequences("v0.7.3").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn v1_19_0_sequences_on_the_seeded_block_and_only_so() {
-    sequences(Case::of("v1.19.0")).await;
-    without_a_head_nobody_sequences("v1.19.0").await;
-    on_a_client_that_is_ahead_nobody_sequences("v1.19.0").await;
+async fn v0_9_4_sequences_on_the_seeded_block_and_only_so() {
+    sequences(Case::of("v0.9.4")).await;
+    without_a_head_nobody_sequences("v0.9.4").await;
+    on_a_client_that_is_ahead_nobody_sequences("v0.9.4").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_isthmus_block_needs_a_newer_release() {
     let v4 = |release| Case { payload: Some("v4"), ..Case::of(release) };
-    sequences(v4("v1.19.0")).await;
-    let running = Running::start_all(v4("v1.9.3")).await;
+    sequences(v4("v0.9.4")).await;
+    let running = Running::start_all(v4("v0.1.0-rc.1")).await;
     running.never_sequences().await;
     running.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_one_behind_is_given_the_block() {
-    let running = Running::start_all(Case { chain: ChainHead::Parent, ..Case::of("v1.19.0") }).await;
+    let running = Running::start_all(Case { chain: ChainHead::Parent, ..Case::of("v0.9.4") }).await;
     running.sequences().await;
     let calls = running.conductors.calls(&running.case.leader_id()).await.unwrap();
     assert!(calls.iter().any(|call| call.event == "admin_postUnsafePayload"), "{calls:?}");
@@ -206,7 +206,7 @@ async fn a_client_that_is_one_behind_is_given_the_block() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_nodes_with_a_late_leader_and_one_absent_sequence() {
-    let mut running = Running::generate(Case { n: 5, leader: 4, ..Case::of("v1.19.0") }).await;
+    let mut running = Running::generate(Case { n: 5, leader: 4, ..Case::of("v0.9.4") }).await;
     for id in ["s1", "s3", "s5"] {
         running.start(id).await;
     }
@@ -236,7 +236,7 @@ async fn left_behind(running: &Running) -> Vec<Node> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn state_that_has_run_passes_verify() {
-    let running = Running::start_all(Case::of("v1.19.0")).await;
+    let running = Running::start_all(Case::of("v0.9.4")).await;
     running.sequences().await;
     sleep(Duration::from_secs(2)).await;
     for node in left_behind(&running).await {
@@ -294,6 +294,6 @@ async fn goes_on_after_fifty_blocks_and_a_snapshot(release: &'static str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn state_with_a_snapshot_goes_on() {
-    goes_on_after_fifty_blocks_and_a_snapshot("v1.19.0").await;
-    goes_on_after_fifty_blocks_and_a_snapshot("v1.9.3").await;
+    goes_on_after_fifty_blocks_and_a_snapshot("v0.9.4").await;
+    goes_on_after_fifty_blocks_and_a_snapshot("v0.1.0-rc.1").await;
 }

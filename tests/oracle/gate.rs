@@ -72,7 +72,7 @@ fn help_explains_what_is_looked_at() {
 fn a_sample_cluster_is_accepted_and_junit_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let junit = directory.path().join("gate.xml");
-    let target = "op-conductor:v1.13.7,raft:1.8.0";
+    let target = "op-conductor:v0.7.3,raft:1.8.0";
     let run =
         Run::start(&["--target", target, "--parallel", "2", "--junit", junit.to_str().unwrap(), "--format", "json"]);
     let output = run.end();
@@ -124,7 +124,7 @@ fn addresses_of_another_machine_are_changed_in_the_copy_alone() {
 #[test]
 fn a_signal_in_the_middle_leaves_nothing() {
     for (signal, code, after) in [(Signal::INT, 130, 3000), (Signal::TERM, 143, 1500), (Signal::TERM, 143, 300)] {
-        let run = Run::start(&["--target", "op-conductor:v1.19.0"]);
+        let run = Run::start(&["--target", "op-conductor:v0.9.4"]);
         std::thread::sleep(Duration::from_millis(after));
         kill_process(Pid::from_child(&run.child), signal).unwrap();
         let output = run.end();
@@ -160,7 +160,7 @@ fn what_cannot_be_told_is_one_sentence_and_exit_2() {
     let no_conductor = Run::start(&["--image", &image]).end();
     let said = text(&no_conductor.stderr);
     assert_eq!(no_conductor.status.code(), Some(2), "{said}");
-    assert!(said.contains("its --help has no --raft.server.id: it is no op-conductor"), "{said}");
+    assert!(said.contains("its --help has no --raft.server.id: it is not an op-conductor"), "{said}");
 
     let no_directory = Run::start(&["--state-dir", "/nonexistent"]).end();
     assert_eq!(no_directory.status.code(), Some(2));

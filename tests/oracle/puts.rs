@@ -1,4 +1,4 @@
-//! Random sequences of puts give the bytes that bbolt 1.3.6 (op-conductor v1.19.0) gives for the same calls.
+//! Random sequences of puts give the bytes that bbolt 1.3.6 (op-conductor v0.9.4) gives for the same calls.
 //!
 //! PUTS_COUNT and PUTS_SEED in the environment run more, or others.
 

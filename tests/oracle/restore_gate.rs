@@ -27,7 +27,7 @@ fn restored(dir: &Path, archive: bool, names: &[&str]) -> PathBuf {
 
 /// Boots the state, and sees that `leader` leads first and sequences.
 fn leads_and_sequences(state: &Path, leader: &str) {
-    let flags = ["gate", "--target", "op-conductor:v1.13.7", "--format", "json", "--state-dir"];
+    let flags = ["gate", "--target", "op-conductor:v0.7.3", "--format", "json", "--state-dir"];
     let (code, stdout, stderr) = run(&[&flags[..], &[state.to_str().unwrap()]].concat());
     assert_eq!(code, 0, "{stdout}{stderr}");
     let report: Value = serde_json::from_str(&stdout).unwrap();

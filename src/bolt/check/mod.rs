@@ -17,9 +17,10 @@ use super::error::{Error, MetaError};
 use super::freelist::FreelistPage;
 use super::geometry::Geometry;
 use super::layout::{PageId, TxId};
+use super::metas::Metas;
 use super::page::{PAGE_HEADER_LEN, PageHeader, PageKind};
 use super::page_set::PageSet;
-use super::read::{Metas, Reader};
+use super::read::Reader;
 use super::storage::ReadAt;
 use super::tree::Walk;
 

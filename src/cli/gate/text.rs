@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use op_conductor_init::gate::{Check, Moved, Outcome, Staged, TargetReport};
+use op_conductor_init::gate::{Check, Moved, Staged, Status, TargetReport};
 use op_conductor_init::raft::Server;
 
 use crate::cli::text::{count, table};
@@ -24,7 +24,7 @@ fn state(staged: &Staged) -> String {
     let mut text = format!("State: {}\n", count(staged.members.servers.len() as u64, "server", "servers"));
     text += &table(&["ID", "SUFFRAGE", "ADDRESS"], staged.members.servers.iter().map(|server| member(staged, server)));
     if !staged.moved.is_empty() {
-        text += "These addresses don't work on a network of containers and are others in the copy:\n";
+        text += "These addresses don't work on a network of containers; the copy uses these instead:\n";
         let row = |moved: &Moved| vec![moved.from.clone(), moved.reason.to_owned(), moved.to.clone()];
         text += &table(&["ADDRESS", "IS", "IN THE COPY"], staged.moved.iter().map(row));
     }
@@ -49,10 +49,14 @@ fn member(staged: &Staged, server: &Server) -> Vec<String> {
 
 fn target(report: &TargetReport) -> String {
     let mut text = format!("{}  {}  ({:.1} s)\n", report.target, report.outcome.word(), report.seconds);
-    report.checks.iter().for_each(|check| text += &row(check));
-    if let Some(reason) = &report.reason {
-        text += &wrapped("  could not be told       ", reason);
+    for image in &report.images {
+        let version = image.version.as_ref().map(|version| format!(", which says it is {version}")).unwrap_or_default();
+        text += &wrapped("  image                  ", &format!("{}{version}", image.name));
     }
+    for note in report.built_with.as_deref().into_iter().chain(report.known_limit) {
+        text += &wrapped("  note                   ", note);
+    }
+    report.checks.iter().for_each(|check| text += &row(check));
     if let Some(kept) = &report.kept {
         _ = writeln!(text, "  kept: docker ps --all --filter label=op-conductor-init.cluster={kept}");
     }
@@ -77,10 +81,10 @@ fn wrapped(first: &str, text: &str) -> String {
 /// The whole in a few words.
 pub(super) fn verdict(reports: &[TargetReport]) -> String {
     let with = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
-    let (passed, failed, unknown) = (with(Outcome::Passed), with(Outcome::Failed), with(Outcome::Unknown));
+    let (passed, failed, unknown) = (with(Status::Passed), with(Status::Failed), with(Status::Unknown));
     match (failed, unknown) {
         (0, 0) => format!("accepted by {}", count(passed as u64, "target", "targets")),
-        (0, _) => format!("could not tell for {unknown} of {}", count(reports.len() as u64, "target", "targets")),
+        (0, _) => format!("inconclusive for {unknown} of {}", count(reports.len() as u64, "target", "targets")),
         _ => format!("NOT accepted by {failed} of {}", count(reports.len() as u64, "target", "targets")),
     }
 }

@@ -117,7 +117,7 @@ fn warnings(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt::
 
 /// What must hold of the chain for sequencing to start.
 fn head_warning(out: &mut String, head: &Head) -> std::fmt::Result {
-    let (number, releases) = (head.number, Release::that_read(head.version).join(", "));
+    let (number, releases) = (head.number, Release::that_read(head.version));
     writeln!(
         out,
         "  - Stop sequencing before you read the head, and leave it stopped: each

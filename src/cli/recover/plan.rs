@@ -19,7 +19,6 @@ use super::super::args::FormatOption;
 use super::super::failure::Failure;
 use super::super::head::HeadOptions;
 use super::super::values::Format;
-use super::super::verify::release;
 use super::super::{Outcome, answer};
 use super::{failure, output, text};
 
@@ -70,8 +69,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Release of op-conductor that will run on it, such as op-conductor:v1.19.0
-    #[arg(long = "for", value_name = "RELEASE", value_parser = release)]
+    /// Release of op-conductor that will run on it, such as v0.9.4
+    #[arg(long = "for", value_name = "RELEASE")]
     release: Option<Release>,
 
     /// Override this finding. Repeatable

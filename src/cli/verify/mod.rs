@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 pub(super) use text::finding_text;
 
-use super::args::{FormatOption, StateDirOption};
+use super::args::StateDirOption;
 use super::failure::Failure;
+use super::github::{self, CiFormat, CiFormatOption};
 use super::progress::Bar;
-use super::values::Format;
 use super::{Outcome, answer, junit};
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::open_file;
-use op_conductor_init::payload::{RELEASES, Release};
+use op_conductor_init::payload::Release;
 use op_conductor_init::raft::StableState;
 #[cfg(feature = "payload")]
 use op_conductor_init::recover::{self, PlanFile};
@@ -60,8 +60,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
-    /// Release of op-conductor that shall run on the state, such as op-conductor:v1.19.0
-    #[arg(long = "for", value_name = "RELEASE", value_parser = release)]
+    /// Release of op-conductor that will run on the state, such as v0.9.4
+    #[arg(long = "for", value_name = "RELEASE")]
     release: Option<Release>,
 
     /// Leave out findings with this id. Repeatable
@@ -73,7 +73,7 @@ pub(super) struct Options {
     fail_on: FailOn,
 
     #[command(flatten)]
-    format: FormatOption,
+    format: CiFormatOption,
 
     /// Write the findings to this file too, as JUnit does
     #[arg(long, value_name = "FILE")]
@@ -86,11 +86,6 @@ enum FailOn {
     Error,
     /// Warnings too.
     Warning,
-}
-
-pub(super) fn release(name: &str) -> Result<Release, String> {
-    let known: Vec<&str> = RELEASES.iter().map(|release| release.tag).collect();
-    Release::find(name).ok_or_else(|| format!("expected op-conductor:<release> with one of {}", known.join(", ")))
 }
 
 impl Options {
@@ -110,8 +105,12 @@ impl Options {
             junit::write(file, suite).map_err(Failure::unable)?;
         }
         answer(&match self.format.get() {
-            Format::Text => text::text(self.state_dir.path(), &report, ignored),
-            Format::Json => self.json(&report, ignored, fails),
+            CiFormat::Text => text::text(self.state_dir.path(), &report, ignored),
+            CiFormat::Json => self.json(&report, ignored, fails),
+            CiFormat::Github => {
+                github::add_summary(&github::summary(&report.findings, fails))?;
+                github::annotations(&report.findings)
+            }
         })?;
         Ok(if fails { Outcome::Bad } else { Outcome::Fine })
     }

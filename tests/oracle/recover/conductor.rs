@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use op_conductor_init::gate::{ChainHead, Conductors, Image, Release, Site, Target, docker_answers};
+use op_conductor_init::gate::{ChainHead, ConductorImage, Conductors, Image, Site, Target, docker_answers};
 use op_conductor_init::payload::{Envelope, Head};
 use op_conductor_init::raft::{Configuration, Server, Suffrage};
 use op_conductor_init::recover::{
@@ -36,7 +36,7 @@ impl Booted {
         let site = Site::create().await.unwrap();
         let name = site.name().to_owned();
         let target: Target = format!("op-conductor:{release}").parse().unwrap();
-        let release = Release::of(Image::of(&target, &|_| ()).await.unwrap(), &site).await.unwrap();
+        let release = ConductorImage::of(Image::of(&target, &|_| ()).await.unwrap(), &site).await.unwrap();
         let stub = Image::stub(&|_| ()).await.unwrap();
         let mut conductors = Conductors::new(site);
         for id in ids {

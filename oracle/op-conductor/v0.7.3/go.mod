@@ -1,4 +1,4 @@
-module op-conductor-init/oracle/op-conductor-v1.13.7
+module op-conductor-init/oracle/op-conductor-v0.7.3
 
 go 1.25.0
 

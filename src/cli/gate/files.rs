@@ -1,0 +1,50 @@
+//! Files that the answer is written to besides standard output.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use op_conductor_init::gate::TargetReport;
+use quick_junit::Report;
+use tempfile::NamedTempFile;
+
+use crate::cli::failure::Failure;
+
+/// A file on its way: made where it will be, so that what can't be written is known before anything runs.
+pub(super) struct OutputFile<'a> {
+    flag: &'static str,
+    path: &'a Path,
+    file: NamedTempFile,
+}
+
+impl OutputFile<'_> {
+    /// Begins the file of this flag.
+    pub(super) fn begin<'a>(flag: &'static str, path: &'a Path) -> Result<OutputFile<'a>, Failure> {
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = NamedTempFile::new_in(directory).with_context(|| format!("{flag} {}", path.display()));
+        Ok(OutputFile { flag, path, file: file.map_err(Failure::unable)? })
+    }
+
+    /// Puts it in its place.
+    pub(super) fn write(self, text: &str) -> Result<(), Failure> {
+        let place = format!("{} {}", self.flag, self.path.display());
+        self.persist(text).context(place).map_err(Failure::unable)
+    }
+
+    fn persist(mut self, text: &str) -> anyhow::Result<()> {
+        self.file.write_all(text.as_bytes())?;
+        // A temporary file is its owner's alone; a report is for all who may read there.
+        fs::set_permissions(self.file.path(), Permissions::from_mode(0o644))?;
+        self.file.persist(self.path)?;
+        Ok(())
+    }
+}
+
+/// All reports as JUnit's XML.
+pub(super) fn junit(reports: &[TargetReport]) -> Result<String, Failure> {
+    let mut report = Report::new("op-conductor-init gate");
+    report.add_test_suites(reports.iter().map(TargetReport::to_junit));
+    report.to_string().map_err(|error| Failure::unable(anyhow!(error).context("--junit")))
+}

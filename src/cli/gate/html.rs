@@ -1,0 +1,309 @@
+//! The gate's answer as one page: a timeline for each server, and the checks.
+//!
+//! The page is self-contained: styles inline, pictures as SVG, no scripts. It is light or dark as its reader prefers,
+//! prints, and says in words and shapes what it says in colours.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use op_conductor_init::gate::{Check, Happened, Moment, Staged, Status, TargetReport};
+
+use super::text::verdict;
+
+const STYLE: &str = include_str!("page.css");
+
+/// Width of a timeline's drawing, in user units.
+const WIDTH: f64 = 900.0;
+/// Height of one server's row, and of the band in it.
+const ROW: f64 = 44.0;
+const BAND: f64 = 14.0;
+/// Where the time begins, after the names, and where it ends.
+const LEFT: f64 = 130.0;
+const RIGHT: f64 = WIDTH - 20.0;
+
+pub(super) fn page(staged: &Staged, reports: &[TargetReport]) -> String {
+    let mut html = String::new();
+    let title = format!("op-conductor-init gate: {}", verdict(reports));
+    _ = write!(
+        html,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
+        escape(&title)
+    );
+    _ = writeln!(html, "<header>\n<h1>{}</h1>", escape(&title));
+    state(&mut html, staged);
+    overview(&mut html, reports);
+    html += "</header>\n<main>\n";
+    for (number, report) in reports.iter().enumerate() {
+        target(&mut html, number, report);
+    }
+    html += "</main>\n<footer>op-conductor-init ";
+    html += env!("CARGO_PKG_VERSION");
+    html + "</footer>\n</body>\n</html>\n"
+}
+
+fn state(html: &mut String, staged: &Staged) {
+    let servers: Vec<String> =
+        staged.members.servers.iter().map(|server| format!("{} ({})", server.id, server.suffrage)).collect();
+    let leader = match staged.candidates.as_slice() {
+        [] => "nobody can win".to_owned(),
+        [only] => format!("only {only} can win"),
+        several => format!("any of {}", several.join(", ")),
+    };
+    let head = staged
+        .head
+        .as_ref()
+        .map_or_else(|| "none".to_owned(), |(head, _)| format!("block {} {}", head.number, head.hash));
+    _ = writeln!(
+        html,
+        "<dl>\n<dt>Servers</dt><dd>{}</dd>\n<dt>First leader</dt><dd>{}</dd>\n<dt>Unsafe head</dt><dd>{}</dd>\n</dl>",
+        escape(&servers.join(", ")),
+        escape(&leader),
+        escape(&head)
+    );
+}
+
+fn overview(html: &mut String, reports: &[TargetReport]) {
+    if reports.len() < 2 {
+        return;
+    }
+    *html += "<table>\n<tr><th>Target</th><th>Outcome</th><th>Seconds</th></tr>\n";
+    for (number, report) in reports.iter().enumerate() {
+        _ = writeln!(
+            html,
+            "<tr><td><a href=\"#target-{number}\">{}</a></td><td>{}</td><td>{:.1}</td></tr>",
+            escape(&report.target),
+            badge(report.outcome),
+            report.seconds
+        );
+    }
+    *html += "</table>\n";
+}
+
+fn target(html: &mut String, number: usize, report: &TargetReport) {
+    _ = writeln!(
+        html,
+        "<section id=\"target-{number}\">\n<h2>{} {} <small>{:.1} s</small></h2>",
+        badge(report.outcome),
+        escape(&report.target),
+        report.seconds
+    );
+    for image in &report.images {
+        let version = image.version.as_ref().map(|version| format!(", which says it is {version}")).unwrap_or_default();
+        _ = writeln!(html, "<p>Image {}{}</p>", escape(&image.name), escape(&version));
+    }
+    for note in report.built_with.as_deref().into_iter().chain(report.known_limit) {
+        _ = writeln!(html, "<p>Note: {}</p>", escape(note));
+    }
+    timeline(html, &report.timeline);
+    checks(html, &report.checks);
+    if let Some(logs) = &report.logs {
+        _ = writeln!(
+            html,
+            "<details><summary>What the containers printed</summary>\n<pre>{}</pre></details>",
+            escape(logs)
+        );
+    }
+    *html += "</section>\n";
+}
+
+fn checks(html: &mut String, checks: &[Check]) {
+    *html +=
+        "<table class=\"checks\">\n<tr><th>Check</th><th>Outcome</th><th>Seconds</th><th>What was seen</th></tr>\n";
+    for check in checks {
+        _ = writeln!(
+            html,
+            "<tr><td>{}</td><td>{}</td><td>{:.1}</td><td>{}</td></tr>",
+            escape(&check.name),
+            badge(check.outcome),
+            check.seconds,
+            escape(&check.detail)
+        );
+    }
+    *html += "</table>\n";
+}
+
+/// A word with a sign, so that it needs no colour.
+fn badge(status: Status) -> String {
+    let sign = match status {
+        Status::Passed => "\u{2713}",
+        Status::Failed => "\u{2717}",
+        Status::Skipped => "\u{2013}",
+        _ => "?",
+    };
+    format!("<span class=\"badge {0}\">{sign} {0}</span>", status.word())
+}
+
+/// A drawing with one row a server, and the same as a list.
+fn timeline(html: &mut String, moments: &[Moment]) {
+    let (Some(first), Some(last)) = (moments.first(), moments.last()) else { return };
+    let scale = Scale::new(first.time, last.time);
+    let mut servers: BTreeMap<&str, Vec<&Moment>> = BTreeMap::new();
+    for moment in moments {
+        servers.entry(&moment.server).or_default().push(moment);
+    }
+    let height = ROW * f64::from(u32::try_from(servers.len()).unwrap_or(u32::MAX)) + 30.0;
+    _ = writeln!(
+        html,
+        "<figure>\n<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"timeline of {} servers over {:.1} seconds\">",
+        servers.len(),
+        scale.seconds
+    );
+    axis(html, &scale, height);
+    let mut top = 4.0;
+    for (server, moments) in &servers {
+        row(html, &scale, top, server, moments);
+        top += ROW;
+    }
+    *html += "</svg>\n<figcaption>";
+    *html += LEGEND;
+    *html += "</figcaption>\n</figure>\n";
+    moment_list(html, first, moments);
+}
+
+const LEGEND: &str = "Bands: <b class=\"k follower\">thin</b> follower, <b class=\"k candidate\">dotted</b> candidate, \
+     <b class=\"k leader\">thick</b> leader; <b class=\"k sequencing\">line below</b> sequencing. \
+     Marks: \u{25b6} started, \u{25a0} stopped, \u{25c6} block committed.";
+
+/// From time to the drawing.
+struct Scale {
+    start: jiff::Timestamp,
+    seconds: f64,
+}
+
+impl Scale {
+    fn new(start: jiff::Timestamp, end: jiff::Timestamp) -> Scale {
+        Scale { start, seconds: end.duration_since(start).as_secs_f64().max(0.1) }
+    }
+
+    fn after(&self, time: jiff::Timestamp) -> f64 {
+        time.duration_since(self.start).as_secs_f64()
+    }
+
+    fn x(&self, seconds: f64) -> f64 {
+        LEFT + (RIGHT - LEFT) * seconds / self.seconds
+    }
+}
+
+/// Lines at whole seconds: at most about ten of them.
+fn axis(html: &mut String, scale: &Scale, height: f64) {
+    let step = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+    let step = step.into_iter().find(|step| scale.seconds / step <= 10.0).unwrap_or(3600.0);
+    let mut at = 0.0;
+    while at <= scale.seconds {
+        let x = scale.x(at);
+        _ = writeln!(
+            html,
+            "<line class=\"axis\" x1=\"{x:.1}\" y1=\"0\" x2=\"{x:.1}\" y2=\"{:.1}\"/><text class=\"time\" x=\"{x:.1}\" y=\"{:.1}\">{at:.0} s</text>",
+            height - 22.0,
+            height - 6.0
+        );
+        at += step;
+    }
+}
+
+/// One server: its bands, then its marks over them.
+fn row(html: &mut String, scale: &Scale, top: f64, server: &str, moments: &[&Moment]) {
+    let middle = top + ROW / 2.0 - 4.0;
+    _ = writeln!(html, "<text class=\"server\" x=\"4\" y=\"{:.1}\">{}</text>", middle + 4.0, escape(server));
+    let mut state: Option<(&str, f64)> = None;
+    let mut sequencing: Option<f64> = None;
+    for moment in moments {
+        let at = scale.after(moment.time);
+        let next = state_after(&moment.what);
+        if next.is_some() || moment.what == Happened::Stopped {
+            band(html, scale, middle, state, at);
+            state = next.map(|next| (next, at));
+        }
+        match moment.what {
+            Happened::Sequencing => sequencing = sequencing.or(Some(at)),
+            Happened::SequencingStopped => under(html, scale, middle, sequencing.take(), at),
+            _ => {}
+        }
+    }
+    band(html, scale, middle, state, scale.seconds);
+    under(html, scale, middle, sequencing, scale.seconds);
+    moments.iter().for_each(|moment| mark(html, scale, middle, moment));
+}
+
+/// The state of raft that begins at a moment.
+fn state_after(what: &Happened) -> Option<&'static str> {
+    match what {
+        Happened::Follower => Some("follower"),
+        Happened::Candidate => Some("candidate"),
+        Happened::Leader => Some("leader"),
+        _ => None,
+    }
+}
+
+fn band(html: &mut String, scale: &Scale, middle: f64, state: Option<(&str, f64)>, until: f64) {
+    let Some((state, since)) = state else { return };
+    let height = if state == "leader" { BAND } else { BAND / 3.0 };
+    let (x, width) = (scale.x(since), (scale.x(until) - scale.x(since)).max(1.0));
+    _ = writeln!(
+        html,
+        "<rect class=\"{state}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"><title>{state} from {since:.1} s to {until:.1} s</title></rect>",
+        middle - height / 2.0
+    );
+}
+
+/// The line below the band, while its sequencer runs.
+fn under(html: &mut String, scale: &Scale, middle: f64, since: Option<f64>, until: f64) {
+    let Some(since) = since else { return };
+    let (x, width) = (scale.x(since), (scale.x(until) - scale.x(since)).max(1.0));
+    _ = writeln!(
+        html,
+        "<rect class=\"sequencing\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"3\"><title>sequencing from {since:.1} s to {until:.1} s</title></rect>",
+        middle + BAND / 2.0 + 3.0
+    );
+}
+
+fn mark(html: &mut String, scale: &Scale, middle: f64, moment: &Moment) {
+    let sign = match moment.what {
+        Happened::Started { .. } => "\u{25b6}",
+        Happened::Stopped => "\u{25a0}",
+        Happened::Committed { .. } => "\u{25c6}",
+        _ => return,
+    };
+    let at = scale.after(moment.time);
+    _ = writeln!(
+        html,
+        "<text class=\"mark\" x=\"{:.1}\" y=\"{:.1}\">{sign}<title>{} at {at:.1} s</title></text>",
+        scale.x(at),
+        middle - BAND / 2.0 - 3.0,
+        escape(&words(&moment.what))
+    );
+}
+
+fn moment_list(html: &mut String, first: &Moment, moments: &[Moment]) {
+    _ = writeln!(
+        html,
+        "<details><summary>The same as a list: {} moments from {}</summary>\n<ol>",
+        moments.len(),
+        first.time
+    );
+    for moment in moments {
+        let after = moment.time.duration_since(first.time).as_secs_f64();
+        _ = writeln!(html, "<li>{after:.3} s: {} {}</li>", escape(&moment.server), escape(&words(&moment.what)));
+    }
+    *html += "</ol>\n</details>\n";
+}
+
+fn words(what: &Happened) -> String {
+    match what {
+        Happened::Started { image } => format!("started, image {image}"),
+        Happened::Stopped => "stopped".to_owned(),
+        Happened::Follower => "follower".to_owned(),
+        Happened::Candidate => "candidate".to_owned(),
+        Happened::Leader => "leader".to_owned(),
+        Happened::Sequencing => "sequencer started".to_owned(),
+        Happened::SequencingStopped => "sequencer stopped".to_owned(),
+        Happened::Committed { block } => format!("committed block {block}"),
+        _ => "did something else".to_owned(),
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
