@@ -1,6 +1,7 @@
 //! A server's databases written afresh: the same pairs in the same order, on full pages, and no page free.
 //!
-//! bolt never gives space back, and fills pages half as a log grows. What is not a database is carried along as it is.
+//! bolt never gives space back, and fills pages half as a log grows. In place nothing else is touched; a copy in another
+//! directory has the other files too.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -11,11 +12,10 @@ use rustix::fs::statvfs;
 use serde::Serialize;
 
 use crate::bolt::{self, BulkWriter, LeafElement, Problem, Reader};
-use crate::durable::open_file;
-use crate::durable::{self, Recovery, Staging};
+use crate::durable::{self, Recovery, Root, Staging, open_file, open_file_itself};
 use crate::report::Progress;
-use crate::state::dir::{self, LOG_FILE, STABLE_FILE};
-use crate::state::{self, Servers, StateDir, describe_damage};
+use crate::state::dir::{self, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::{self, LOST_FOUND, Servers, StateDir, describe_damage};
 
 /// Where the compacted state goes.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +33,8 @@ pub struct Outcome {
     pub files: Vec<Compacted>,
     /// Where the state from before is now.
     pub replaced: Option<PathBuf>,
-    /// What was settled first, because an earlier command had been interrupted.
-    pub recovery: Option<Recovery>,
+    /// What was settled first, because earlier commands had been interrupted.
+    pub recovered: Vec<Recovery>,
 }
 
 /// One database, before and after.
@@ -52,6 +52,7 @@ pub struct Compacted {
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The state can't be read.
     #[error(transparent)]
@@ -100,6 +101,12 @@ pub enum Error {
         /// The file that was read.
         path: PathBuf,
     },
+    /// The copy would be in what it is a copy of.
+    #[error("{} is inside a server's directory", path.display())]
+    Inside {
+        /// Where the copy should go.
+        path: PathBuf,
+    },
     /// Two servers' directories would be one.
     #[error("{} is there already", path.display())]
     Existing {
@@ -118,56 +125,90 @@ pub enum Error {
     },
 }
 
-/// Compacts the server in `state_dir`, or all servers in it: all of them or none.
+/// Compacts the server in `state_dir`, or all servers in it: all of them or none. In place only the databases are replaced.
 pub fn compact(
     state_dir: &Path,
     target: Target<'_>,
     lock_timeout: Duration,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let servers = Servers::find(state_dir)?;
+    let mut servers = Servers::find(state_dir)?;
     let root = match target {
-        Target::InPlace => above(&servers)?,
-        Target::Directory(directory) => directory.to_owned(),
+        Target::InPlace if is_replaced_inside(&servers)? => servers.dirs()[0].path(),
+        Target::InPlace => servers.root(),
+        Target::Directory(directory) => directory,
     };
-    let names = servers.dirs().iter().map(name).collect::<Result<Vec<_>, _>>()?;
-    let (root, recovery) = dir::open_root(&root, None, lock_timeout)?;
-    let _locked_until_swapped = dir::lock(servers.dirs(), lock_timeout)?;
-    if let Target::Directory(directory) = target
-        && let Some(taken) = names.iter().map(|name| directory.join(name)).find(|path| path.symlink_metadata().is_ok())
-    {
-        return Err(Error::Existing { path: taken });
+    if let Target::Directory(directory) = target {
+        refuse_output(directory, servers.dirs())?;
     }
+    let mut root = Root::open(root, None, lock_timeout)?;
+    refuse_interrupted(&servers, &root)?;
+    let mut locked_until_swapped = state::lock(servers.dirs(), lock_timeout)?;
+    let mut recovered = root.settle(&mut |moved| locked_until_swapped.hold(&[], moved))?;
+    if !recovered.is_empty() {
+        // Some directories are others now.
+        servers = Servers::find(state_dir)?;
+        drop(locked_until_swapped);
+        locked_until_swapped = state::lock(servers.dirs(), lock_timeout)?;
+    }
+    let dirs = servers.dirs();
     // Each byte is copied, and then compared.
-    progress.expect(2 * space(servers.dirs(), root.path())?);
+    progress.expect(2 * space(dirs, root.path())?);
     let mut staging = root.stage()?;
     let mut files = Vec::new();
-    for (directory, name) in servers.dirs().iter().map(StateDir::path).zip(&names) {
-        carry(directory, Path::new(name), &mut staging)?;
+    for dir in dirs {
+        let within = match target {
+            Target::InPlace if staging.root().path() == dir.path() => Path::new(""),
+            Target::InPlace => {
+                staging.replace_within(dir.id())?;
+                Path::new(dir.id())
+            }
+            Target::Directory(_) => {
+                carry(dir.path(), Path::new(dir.id()), &mut staging)?;
+                Path::new(dir.id())
+            }
+        };
         for file in [LOG_FILE, STABLE_FILE] {
-            let (before, after) = rewrite(&directory.join(file), &Path::new(name).join(file), &mut staging, progress)?;
-            files.push(Compacted { id: name.clone(), file, before, after });
+            let (before, after) = rewrite(&dir.path().join(file), &within.join(file), &mut staging, progress)?;
+            files.push(Compacted { id: dir.id().to_owned(), file, before, after });
         }
-        // At last: the directory may be one that we could not write to with its own mode.
-        staging.keep(name, &metadata(directory)?)?;
+        if let Target::Directory(_) = target {
+            // At last: the directory may be one that we could not write to with its own mode.
+            staging.copy_attributes(dir.id(), &metadata(dir.path())?)?;
+        }
     }
-    Ok(Outcome { files, replaced: staging.commit()?, recovery })
+    let committed = staging.commit(&mut |moved| locked_until_swapped.hold(dirs, moved))?;
+    recovered.extend(committed.recovered);
+    Ok(Outcome { files, replaced: committed.replaced, recovered })
 }
 
-/// The directory that holds the servers' directories themselves, not links to them.
-fn above(servers: &Servers) -> Result<PathBuf, Error> {
-    let target = servers.dirs().first().and_then(StateDir::target);
-    match target.map(dir::parent_and_name) {
-        None => Ok(servers.root().to_owned()),
-        Some(place) => Ok(place.map_err(|source| Error::Io { path: servers.root().to_owned(), source })?.0),
+/// Whether the only server's databases are replaced from within its directory: that is another file system, or a link to
+/// one, or the directory above is not ours to write to.
+fn is_replaced_inside(servers: &Servers) -> Result<bool, Error> {
+    let [dir] = servers.dirs() else { return Ok(false) };
+    let looking = |source| Error::Io { path: dir.path().to_owned(), source };
+    Ok(servers.is_one() && (dir.target().is_some() || !dir.can_be_replaced().map_err(looking)?))
+}
+
+/// What is half replaced elsewhere is another command's to settle.
+fn refuse_interrupted(servers: &Servers, root: &Root) -> Result<(), Error> {
+    let all = std::iter::once(servers.root()).chain(servers.dirs().iter().map(StateDir::path));
+    match durable::interrupted(all.filter(|path| *path != root.path()))? {
+        Some(stage) => Err(durable::Error::Pending { stage }.into()),
+        None => Ok(()),
     }
 }
 
-/// The name of the directory itself, which is replaced.
-fn name(dir: &StateDir) -> Result<String, Error> {
-    let fail = |source| Error::Io { path: dir.path().to_owned(), source };
-    let (_, name) = dir::parent_and_name(dir.real()).map_err(fail)?;
-    name.into_string().ok().filter(|name| !name.is_empty()).ok_or_else(|| fail(io::ErrorKind::InvalidInput.into()))
+/// A copy belongs elsewhere, and takes no one's place.
+fn refuse_output(directory: &Path, dirs: &[StateDir]) -> Result<(), Error> {
+    let looking = |source| Error::Io { path: directory.to_owned(), source };
+    if durable::is_within(directory, dirs.iter().map(StateDir::path)).map_err(looking)? {
+        return Err(Error::Inside { path: directory.to_owned() });
+    }
+    match dirs.iter().map(|dir| directory.join(dir.id())).find(|path| path.symlink_metadata().is_ok()) {
+        Some(path) => Err(Error::Existing { path }),
+        None => Ok(()),
+    }
 }
 
 /// Sees that copies of all files fit, though they will be smaller; their bytes.
@@ -189,7 +230,7 @@ fn metadata(path: &Path) -> Result<Metadata, Error> {
     path.metadata().map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
-/// Copies all but the databases, modes and owners too.
+/// Copies all but the databases and what this tool left, modes and owners too.
 fn carry(from: &Path, to: &Path, staging: &mut Staging) -> Result<(), Error> {
     let fail = |source| Error::Io { path: from.to_owned(), source };
     staging.create_dir(to, 0o700)?;
@@ -197,16 +238,24 @@ fn carry(from: &Path, to: &Path, staging: &mut Staging) -> Result<(), Error> {
         let entry = entry.map_err(fail)?;
         let (path, name) = (entry.path(), entry.file_name());
         let kind = entry.file_type().map_err(fail)?;
-        let is_database = [LOG_FILE, STABLE_FILE].iter().any(|file| name == *file);
+        let is_left_out = [LOG_FILE, STABLE_FILE, LOST_FOUND].iter().any(|known| name == *known)
+            || [".op-conductor-init", ".replaced-"]
+                .iter()
+                .any(|left| name.as_encoded_bytes().starts_with(left.as_bytes()));
         let to = to.join(&name);
-        if kind.is_dir() {
+        // Snapshots may be on another disk; without them a log may have no beginning.
+        let is_linked = kind.is_symlink() && name == SNAPSHOTS_DIR && path.is_dir();
+        if is_left_out {
+            continue;
+        } else if kind.is_dir() || is_linked {
             carry(&path, &to, staging)?;
-            staging.keep(&to, &metadata(&path)?)?;
-        } else if kind.is_file() && !is_database {
-            let mut source = open_file(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+            staging.copy_attributes(&to, &metadata(&path)?)?;
+        } else if kind.is_file() {
+            let io = |source| Error::Io { path: path.clone(), source };
+            let mut source = open_file_itself(&path).map_err(io)?;
             let mut copy = staging.create_file(&to)?;
-            io::copy(&mut source, &mut copy).map_err(|source| Error::Io { path: path.clone(), source })?;
-            staging.keep(&to, &metadata(&path)?)?;
+            io::copy(&mut source, &mut copy).map_err(io)?;
+            staging.copy_attributes(&to, &metadata(&path)?)?;
         }
     }
     Ok(())
@@ -230,7 +279,7 @@ fn rewrite(from: &Path, to: &Path, staging: &mut Staging, progress: &dyn Progres
         return Err(Error::Differs { path: from.to_owned() });
     }
     let lengths = (reader.file_len(), written.file_len());
-    staging.keep(to, &metadata(from)?)?;
+    staging.copy_attributes(to, &metadata(from)?)?;
     Ok(lengths)
 }
 
@@ -355,7 +404,7 @@ mod tests {
         let dir = state();
         let directory = dir.path().join("a");
         let names = || StateDir::new(dir.path()).contents().unwrap().unwrap();
-        let held = dir::lock(&[StateDir::new(&directory)], Duration::ZERO).unwrap();
+        let held = state::lock(&[StateDir::new(&directory)], Duration::ZERO).unwrap();
         let error = compact(&directory, Target::InPlace, Duration::ZERO, &()).unwrap_err();
         assert!(matches!(error, Error::State(dir::Error::Locked { .. })), "{error}");
         drop(held);

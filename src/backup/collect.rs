@@ -4,7 +4,8 @@ use super::draft::Draft;
 use super::error::Error;
 use super::live;
 use crate::state::StateDir;
-use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, lock_shared};
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
+use crate::state::lock_shared;
 
 /// How a server was copied.
 #[derive(Debug, Default)]
@@ -24,8 +25,8 @@ pub(super) fn copy_server(draft: &mut Draft<'_>, dir: &StateDir) -> Result<Copie
     };
     let id = dir.id();
     draft.create_directory(dir.path(), id)?;
-    draft.copy_file_if_there(&dir.log_path(), &format!("{id}/{LOG_FILE}"))?;
-    draft.copy_file_if_there(&dir.stable_path(), &format!("{id}/{STABLE_FILE}"))?;
+    draft.copy_database(&dir.log_path(), &format!("{id}/{LOG_FILE}"))?;
+    draft.copy_database(&dir.stable_path(), &format!("{id}/{STABLE_FILE}"))?;
     let snapshots = dir.snapshots_path();
     if snapshots.is_dir() {
         draft.copy_tree(&snapshots, &format!("{id}/{SNAPSHOTS_DIR}"))?;

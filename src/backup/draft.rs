@@ -8,14 +8,13 @@ use std::path::Path;
 use super::copy::{Copied, CopyError, copy};
 use super::error::Error;
 use super::manifest::{DirectoryEntry, FileEntry, Manifest};
-use crate::durable::open_file;
-use crate::durable::{Fresh, Paced, Syncer};
+use crate::durable::{Paced, Publication, Syncer, open_file, open_file_itself};
 use crate::report::Progress;
 use crate::state::LOST_FOUND;
 
 /// A backup that is being made.
 pub(super) struct Draft<'a> {
-    pub(super) fresh: &'a mut Fresh,
+    pub(super) fresh: &'a mut Publication,
     /// Name of the directory that it is made in, within `fresh`.
     pub(super) top: &'a Path,
     pub(super) manifest: &'a mut Manifest,
@@ -25,23 +24,29 @@ pub(super) struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// Copies a file as it is.
+    /// Copies a file as it is, and not through a symbolic link.
     pub(super) fn copy_file(&mut self, from: &Path, path: &str) -> Result<(), Error> {
         let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
-        let mut source = open_file(from).map_err(reading)?;
+        self.copy_opened(open_file_itself(from).map_err(reading)?, from, path)
+    }
+
+    /// Copies a database, which may be a symbolic link to another disk.
+    pub(super) fn copy_database(&mut self, from: &Path, path: &str) -> Result<(), Error> {
+        match open_file(from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(Error::Io { doing: "reading", path: from.to_owned(), source }),
+            Ok(source) => self.copy_opened(source, from, path),
+        }
+    }
+
+    fn copy_opened(&mut self, mut source: File, from: &Path, path: &str) -> Result<(), Error> {
+        let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
         let metadata = source.metadata().map_err(reading)?;
         let to = self.create_file(path, &metadata)?;
         let made = self.fresh.path().join(self.top).join(path);
         let copied = copy(&mut source, &mut Paced::new(&to, &made, self.syncer), self.progress)
             .map_err(|error| self.copy_error(error, from, path))?;
         self.finish_file(to, path, &metadata, copied)
-    }
-
-    pub(super) fn copy_file_if_there(&mut self, from: &Path, path: &str) -> Result<(), Error> {
-        match self.copy_file(from, path) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
-            copied => copied,
-        }
     }
 
     /// Creates a directory, the copy of `from`.
@@ -109,9 +114,11 @@ impl Draft<'_> {
             let looking = |source| Error::Io { doing: "looking at", path: from.clone(), source };
             if name == LOST_FOUND {
                 continue;
-            } else if entry.file_type().map_err(looking)?.is_dir() {
+            }
+            let kind = entry.file_type().map_err(looking)?;
+            if kind.is_dir() {
                 self.copy_tree(&from, &path)?;
-            } else if from.metadata().map_err(looking)?.is_file() {
+            } else if kind.is_file() {
                 self.copy_file(&from, &path)?;
             } else {
                 return Err(Error::Unusual { path: from });

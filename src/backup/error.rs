@@ -10,6 +10,7 @@ use crate::{bolt, durable};
 
 /// Why no backup was made, or one can't be looked at. Nothing is left behind by any.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The state can't be read.
     #[error(transparent)]
@@ -159,8 +160,9 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Error::Durable(error) | Error::State(dir::Error::Durable(error)) => error.hint(),
-            Error::Inside { .. } => Some("name another --backup-dir"),
+            Error::Durable(error) => error.hint(),
+            Error::State(error) => error.hint(),
+            Error::Inside { .. } => Some("name a directory elsewhere"),
             Error::Pending { .. } => Some("run the command that was interrupted again: it settles this first"),
             Error::NotSound { .. } => {
                 Some("to keep the damaged files for later, stop the node and copy its directory with cp -a")
@@ -176,18 +178,17 @@ impl Error {
 
     /// Whether the call was refused for what is there, rather than failed.
     pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            Error::State(error) => error.is_refusal(),
+            Error::Durable(error) => error.is_refusal(),
             Error::Inside { .. }
-                | Error::Pending { .. }
-                | Error::NotSound { .. }
-                | Error::Parent { .. }
-                | Error::Archive { .. }
-                | Error::NoBackup { .. }
-                | Error::State(dir::Error::Locked { .. })
-                | Error::Durable(durable::Error::Locked { .. })
-                | Error::State(dir::Error::Durable(durable::Error::Locked { .. }))
-        )
+            | Error::Pending { .. }
+            | Error::NotSound { .. }
+            | Error::Parent { .. }
+            | Error::Archive { .. }
+            | Error::NoBackup { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether the backup that was looked at is at fault, rather than the look: a disk that fails says nothing of a backup.

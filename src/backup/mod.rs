@@ -46,7 +46,7 @@ pub use open::{Backup, EachFile, Form, names_in};
 pub use prune::{Pruned, prune};
 
 use crate::cluster::CLUSTER_FILE;
-use crate::durable::{self, Fresh, Syncer};
+use crate::durable::{self, Publication, Syncer};
 use crate::report::Progress;
 use crate::report::{Finding, Severity};
 use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
@@ -91,9 +91,10 @@ pub fn backup(
     refuse_inside(backup_dir, state_dir, servers.dirs())?;
     let root = servers.root();
     let _undisturbed = undisturbed(root, lock_timeout)?;
+    refuse_interrupted(&servers)?;
     let needed = servers.dirs().iter().map(size).sum();
     progress.expect(needed);
-    let mut fresh = Fresh::begin(backup_dir)?;
+    let mut fresh = Publication::begin(backup_dir)?;
     // An archive is made of the directory.
     check_space(backup_dir, if form == Form::Archive { needed.saturating_mul(2) } else { needed })?;
     fresh.create_dir(MADE, BACKUP_MODE)?;
@@ -108,11 +109,13 @@ pub fn backup(
             progress,
         };
         let cluster_file = root.join(CLUSTER_FILE);
-        if cluster_file.is_file() {
+        // Not through a link, which could lead to a file that only this user may read.
+        if cluster_file.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
             draft.copy_file(&cluster_file, CLUSTER_FILE)?;
         }
         take(&mut draft, servers.dirs())?
     };
+    refuse_interrupted(&servers)?;
     let (bytes, sums) = closing(&manifest);
     fresh.write_file(Path::new(MADE).join(MANIFEST_FILE), &bytes, ADDED_MODE)?;
     fresh.write_file(Path::new(MADE).join(SUMS_FILE), sums.as_bytes(), ADDED_MODE)?;
@@ -129,24 +132,29 @@ pub fn backup(
             fresh.publish(PACKED, names(&manifest, EXTENSION))?
         }
     };
-    Ok(Outcome { path, manifest, findings, left_out: left_out(servers.dirs()) })
+    Ok(Outcome { path, manifest, findings, left_out: left_out(root, servers.dirs()) })
 }
 
-/// Sees that no replacement is half done, and that none begins while the returned lock is held. Who may not even read the
-/// directory above a server's can't have begun one there.
+/// Ensures that no replacement begins while the returned lock is held. Who may not even read the directory above a server's
+/// can't have begun one there.
 fn undisturbed(root: &Path, lock_timeout: Duration) -> Result<Option<File>, Error> {
-    let lock = match durable::lock_shared(root, lock_timeout) {
-        Err(durable::Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-        lock => lock?,
-    };
-    match durable::pending(root)?.into_iter().find(|pending| pending.journal.is_some()) {
-        Some(pending) => Err(Error::Pending { stage: pending.stage }),
-        None => Ok(Some(lock)),
+    match durable::lock_shared(root, lock_timeout) {
+        Err(durable::Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        lock => Ok(Some(lock?)),
+    }
+}
+
+/// Refuses state of which some may be old and some new: in the directory of the servers, or in a server's own.
+fn refuse_interrupted(servers: &Servers) -> Result<(), Error> {
+    let directories = std::iter::once(servers.root()).chain(servers.dirs().iter().map(StateDir::path));
+    match durable::interrupted(directories)? {
+        Some(stage) => Err(Error::Pending { stage }),
+        None => Ok(()),
     }
 }
 
 /// Makes the archive of the directory that was made, and reads it back.
-fn pack(fresh: &mut Fresh, manifest: &Manifest) -> Result<(), Error> {
+fn pack(fresh: &mut Publication, manifest: &Manifest) -> Result<(), Error> {
     let name = names(manifest, "").next().unwrap_or_default();
     let path = fresh.path().join(PACKED);
     let packing = |source| Error::Io { doing: "writing", path: path.clone(), source };
@@ -239,14 +247,12 @@ fn names(manifest: &Manifest, extension: &'static str) -> impl Iterator<Item = S
 
 /// Refuses a backup within what it is of, by whatever way that is reached.
 fn refuse_inside(backup_dir: &Path, state_dir: &Path, dirs: &[StateDir]) -> Result<(), Error> {
-    let absolute = std::path::absolute(backup_dir).unwrap_or_else(|_| backup_dir.to_owned());
-    let there = absolute.ancestors().find_map(|path| path.canonicalize().ok());
-    let Some(real) = there else { return Ok(()) };
-    let inside = |directory: &Path| directory.canonicalize().is_ok_and(|directory| real.starts_with(directory));
-    if inside(state_dir) || dirs.iter().any(|dir| inside(dir.path())) {
-        return Err(Error::Inside { backup_dir: backup_dir.to_owned(), state_dir: state_dir.to_owned() });
+    let looking = |source| Error::Io { doing: "looking at", path: backup_dir.to_owned(), source };
+    let all = std::iter::once(state_dir).chain(dirs.iter().map(StateDir::path));
+    match durable::is_within(backup_dir, all).map_err(looking)? {
+        true => Err(Error::Inside { backup_dir: backup_dir.to_owned(), state_dir: state_dir.to_owned() }),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Bytes of what a backup has of the server's directory.
@@ -277,10 +283,14 @@ pub(crate) fn free_space(directory: &Path) -> Result<u64, Error> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// What lies in the servers' directories and isn't raft's.
-fn left_out(dirs: &[StateDir]) -> Vec<PathBuf> {
+/// What is in the servers' directories and isn't raft's, and a cluster.json that is a link.
+fn left_out(root: &Path, dirs: &[StateDir]) -> Vec<PathBuf> {
     let is_ours = |name: &str| [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR, LOST_FOUND].contains(&name);
     let mut found = Vec::new();
+    let cluster_file = root.join(CLUSTER_FILE);
+    if cluster_file.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        found.push(cluster_file);
+    }
     for dir in dirs {
         let names = dir.contents().ok().flatten().unwrap_or_default();
         let others = names.into_iter().filter(|name| !is_ours(name) && !name.starts_with('.'));

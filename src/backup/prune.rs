@@ -12,7 +12,7 @@ use super::error::Error;
 use super::is_blocking;
 use super::manifest::Manifest;
 use super::open::{Backup, names_in};
-use crate::durable::{self, Fresh};
+use crate::durable::{self, Publication};
 
 /// How long to wait for another prune of the same directory.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -52,11 +52,11 @@ pub fn prune(directory: &Path, keep: usize, dry_run: bool) -> Result<Pruned, Err
         choose(directory, backups, keep, &mut pruned)?;
     }
     if dry_run {
-        pruned.cleaned = Fresh::left_over(directory)?;
+        pruned.cleaned = Publication::left_over(directory)?;
     } else {
-        pruned.cleaned = Fresh::remove_left_over(directory)?;
+        pruned.cleaned = Publication::remove_left_over(directory)?;
         for name in &pruned.removed {
-            Fresh::retire(directory, name)?;
+            Publication::retire(directory, name)?;
         }
     }
     Ok(pruned)

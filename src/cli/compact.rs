@@ -5,17 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use op_conductor_init::compact::{self, Compacted, Error, Target};
-use op_conductor_init::durable;
-use op_conductor_init::state::dir;
 use serde_json::json;
 
 use super::args::{FormatOption, LockTimeoutOption, StateDirOption};
-use super::failure::Failure;
+use super::failure::{Failure, directory_hint, server_hint};
 use super::generate::talk_about_recovery;
 use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
-use super::{Outcome, answer};
+use super::{Outcome, answer, talk};
 
 const HELP: &str = "\
 Examples:
@@ -67,11 +65,9 @@ impl Options {
         let target = self.output_dir.as_deref().map_or(Target::InPlace, Target::Directory);
         let outcome = compact::compact(self.state_dir.path(), target, self.lock_timeout.get(), &Bar::bytes("compact"))
             .map_err(failure)?;
-        if let Some(recovery) = &outcome.recovery {
-            talk_about_recovery(recovery);
-        }
+        outcome.recovered.iter().for_each(talk_about_recovery);
         let kept = match outcome.replaced {
-            Some(replaced) if self.discard_replaced => discard(&replaced)?,
+            Some(replaced) if self.discard_replaced => discard(replaced, "compacted")?,
             replaced => replaced,
         };
         answer(&match self.format.get() {
@@ -82,13 +78,16 @@ impl Options {
     }
 }
 
-/// Removes what was replaced. The new state is in its place already, whatever happens here.
-fn discard(replaced: &Path) -> Result<Option<PathBuf>, Failure> {
-    let removed = std::fs::remove_dir_all(replaced);
-    removed
-        .with_context(|| format!("compacted, but {} could not be removed", replaced.display()))
+/// Removes raft's files of what was replaced; where the rest is. The new state is in its place already, whatever happens
+/// here, as `done` says.
+pub(super) fn discard(replaced: PathBuf, done: &str) -> Result<Option<PathBuf>, Failure> {
+    let kept = op_conductor_init::state::discard(&replaced)
+        .with_context(|| format!("{done}, but {} could not be removed", replaced.display()))
         .map_err(Failure::unable)?;
-    Ok(None)
+    for path in &kept {
+        talk(format_args!("note: not a file of raft's, and kept: {}", path.display()));
+    }
+    Ok(replaced.exists().then_some(replaced))
 }
 
 fn text(files: &[Compacted], kept: Option<&Path>) -> String {
@@ -118,17 +117,18 @@ fn percent(part: u64, whole: u64) -> String {
 fn failure(error: Error) -> Failure {
     match error {
         Error::Damaged { .. } => Failure::refused(error).with_hint(Some("verify tells all that is wrong with it")),
-        Error::State(dir::Error::Locked { .. }) | Error::Nested { .. } => Failure::refused(error),
+        Error::Nested { .. } => Failure::refused(error),
+        Error::Inside { .. } => Failure::refused(error).with_hint(Some("name an --output-dir elsewhere")),
         Error::Existing { .. } => Failure::refused(error).with_hint(Some("name an --output-dir that is empty")),
-        Error::Durable(ref inner) | Error::State(dir::Error::Durable(ref inner)) => {
-            let hint = inner.hint();
-            let refused = matches!(inner, durable::Error::Locked { .. });
-            let failure = if refused { Failure::refused(error) } else { Failure::unable(error) };
-            failure.with_hint(hint)
+        Error::Durable(ref inner) => {
+            let (hint, refused) = (directory_hint(inner), inner.is_refusal());
+            if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
         }
-        Error::Read(_) | Error::State(_) | Error::Io { .. } | Error::Bolt { .. } | Error::Differs { .. } => {
-            Failure::unable(error)
+        Error::State(ref inner) => {
+            let (hint, refused) = (server_hint(inner), inner.is_refusal());
+            if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
         }
         Error::NoSpace { .. } => Failure::unable(error).with_hint(Some("--output-dir may be on another disk")),
+        _ => Failure::unable(error),
     }
 }

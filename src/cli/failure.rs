@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use op_conductor_init::durable;
+use op_conductor_init::state::dir;
+
 /// Exit code of a refusal.
 pub(crate) const REFUSED: u8 = 1;
 /// Exit code of what could not be told: wrong usage, I/O.
@@ -47,5 +50,21 @@ impl fmt::Display for Failure {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+/// What can be done about an error of a directory, by a verb that has --lock-timeout.
+pub(crate) fn directory_hint(error: &durable::Error) -> Option<&'static str> {
+    match error {
+        durable::Error::Locked { .. } => Some("wait until it has ended, or give a longer --lock-timeout"),
+        error => error.hint(),
+    }
+}
+
+/// The same for an error of a server's directory.
+pub(crate) fn server_hint(error: &dir::Error) -> Option<&'static str> {
+    match error {
+        dir::Error::Durable(error) => directory_hint(error),
+        error => error.hint(),
     }
 }

@@ -10,7 +10,7 @@ use op_conductor_init::restore::{self, Error, FileChange, GUARDS, NodeChange, Pl
 use serde_json::json;
 
 use super::args::{FormatOption, LockTimeoutOption, OwnerOption, StateDirOption};
-use super::failure::Failure;
+use super::failure::{Failure, directory_hint, server_hint};
 use super::generate::talk_about_recovery;
 use super::progress::Bar;
 use super::text::{bytes, count, table};
@@ -131,8 +131,8 @@ impl Options {
             lock_timeout: self.lock_timeout.get(),
         };
         let prepared = restore::prepare(&options, &Bar::bytes("restore")).map_err(failure)?;
-        if let Some(recovery) = &prepared.recovery {
-            talk_about_recovery(recovery);
+        if !prepared.plan.left_out.is_empty() {
+            talk(format_args!("note: not a file of raft's, and not restored: {}", prepared.plan.left_out.join(", ")));
         }
         #[cfg(feature = "payload")]
         super::restored_head::check(&prepared.plan, &self.backup_dir, self.client.latest()?)?;
@@ -141,6 +141,13 @@ impl Options {
             self.answer(&prepared.plan, "planned", None)?;
             return if refused { Err(refusal(&prepared.plan)) } else { Ok(Outcome::Fine) };
         }
+        if self.discard_replaced
+            && let Some(node) = prepared.plan.nodes.iter().find(|node| node.now_unreadable.is_some())
+        {
+            let error =
+                anyhow::anyhow!("what {} has can't be read, so it is not discarded: nothing was changed", node.id);
+            return Err(Failure::refused(error).with_hint(Some("restore without --discard-replaced")));
+        }
         if self.format.get() == Format::Text {
             answer(&text(&prepared.plan))?;
         }
@@ -148,13 +155,11 @@ impl Options {
             talk("declined: nothing was changed");
             return Ok(Outcome::Bad);
         }
-        let (plan, replaced) = prepared.commit();
-        let replaced = replaced.map_err(failure)?;
-        let replaced = match replaced {
-            Some(replaced) if self.discard_replaced => {
-                restore::discard(&replaced).map_err(failure)?;
-                None
-            }
+        let (plan, committed) = prepared.commit();
+        let committed = committed.map_err(failure)?;
+        committed.iter().flat_map(|committed| &committed.recovered).for_each(talk_about_recovery);
+        let replaced = match committed.and_then(|committed| committed.replaced) {
+            Some(replaced) if self.discard_replaced => super::compact::discard(replaced, "restored")?,
             replaced => replaced,
         };
         match self.format.get() {
@@ -242,6 +247,16 @@ fn failure(error: Error) -> Failure {
     if let Error::Backup(error) = error {
         return super::backup::failure(error);
     }
-    let hint = error.hint();
-    if error.is_refusal() { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+    let hint = match &error {
+        Error::OneDirectory { .. } => Some("--node restores one of them"),
+        Error::Durable(error) => directory_hint(error),
+        Error::State(error) => server_hint(error),
+        error => error.hint(),
+    };
+    let is_refusal = error.is_refusal();
+    let error = match error {
+        Error::UnknownNode { .. } => anyhow::Error::new(error).context("--node"),
+        error => anyhow::Error::new(error),
+    };
+    if is_refusal { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
 }

@@ -8,6 +8,7 @@ pub(super) const CHANGING_OWNER: &str = "changing the owner of";
 
 /// Why a replacement failed. All but [`Error::Unfinished`] leave everything as it was.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The file system said no.
     #[error("{doing} {}", .path.display())]
@@ -34,19 +35,28 @@ pub enum Error {
         /// How long we waited.
         lock_timeout: Duration,
     },
-    /// An interrupted replacement is in the way.
+    /// A replacement was interrupted that another command has to settle.
     #[error("a replacement was interrupted: {}", .stage.display())]
     Pending {
         /// Its stage.
         stage: PathBuf,
     },
-    /// A journal that we didn't write.
-    #[error("not a journal of ours: {reason} ({})", .path.display())]
+    /// A replacement was interrupted that this user can't settle, or didn't begin.
+    #[error("a replacement by another user ({uid}) was interrupted: {}", .stage.display())]
+    Foreign {
+        /// Its stage.
+        stage: PathBuf,
+        /// Number of the user that the stage belongs to.
+        uid: u32,
+    },
+    /// A journal that this tool didn't write.
+    #[error("expected a journal of this tool: {}", .path.display())]
     Journal {
         /// Where.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        source: JournalError,
     },
     /// An entry is another one than when it was staged for.
     #[error("{} changed in the meantime", .path.display())]
@@ -59,9 +69,12 @@ pub enum Error {
     MountPoint {
         /// Which.
         path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
+    },
+    /// An entry that leads elsewhere.
+    #[error("{} is a symbolic link, which is not replaced", .path.display())]
+    Symlink {
+        /// Which.
+        path: PathBuf,
     },
     /// The swap failed and everything was put back.
     #[error("nothing was changed")]
@@ -81,6 +94,22 @@ pub enum Error {
     },
 }
 
+/// What is wrong with a journal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
+pub enum JournalError {
+    /// Not JSON, or other fields.
+    #[error(transparent)]
+    Json(serde_json::Error),
+    /// Another version wrote it.
+    #[error("expected version {expected}, found {found}")]
+    Version { expected: u32, found: u32 },
+    /// A name that could lead out of the directory.
+    #[error("expected the name of an entry, found {name:?}")]
+    Name { name: String },
+}
+
 impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
@@ -93,15 +122,33 @@ impl Error {
                 io::ErrorKind::PermissionDenied => Some("run it as a user that may write there"),
                 _ => None,
             },
-            Error::Locked { .. } => Some("wait until it has ended, or give a longer --lock-timeout"),
-            Error::Pending { .. } => Some("run a command that writes, such as generate: it finishes that first"),
+            Error::Locked { .. } => Some("wait until it has ended"),
+            Error::Pending { .. } => Some("run the command that was interrupted again: it settles this first"),
+            Error::Foreign { .. } => {
+                Some("run the command that was interrupted again as that user; if nobody ran it, remove that directory")
+            }
             Error::Journal { .. } => Some("look at what the directory of the journal holds, then remove it by hand"),
             Error::Changed { .. } => Some("run it again when nothing else writes there"),
             Error::MountPoint { .. } => {
                 Some("mount the volume at the directory above, or run this where it isn't mounted")
             }
+            Error::Symlink { .. } => Some("name the directory that it leads to, or put it in the link's place"),
             Error::Undone { cause } | Error::Unfinished { cause, .. } => cause.hint(),
             Error::NotADirectory { .. } => None,
+        }
+    }
+
+    /// Whether the call was refused for what is there, rather than failed.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Error::Locked { .. }
+            | Error::Pending { .. }
+            | Error::Foreign { .. }
+            | Error::Changed { .. }
+            | Error::MountPoint { .. }
+            | Error::Symlink { .. } => true,
+            Error::Undone { cause } => cause.is_refusal(),
+            _ => false,
         }
     }
 }

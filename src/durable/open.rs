@@ -11,9 +11,22 @@ use rustix::fs::{Mode, OFlags};
 /// Opening a pipe waits until somebody writes to it, so nothing but a regular file is opened for good.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] for what is no regular file; what the system says otherwise.
+/// [`io::ErrorKind::InvalidInput`] for what is not a regular file; what the system says otherwise.
 pub fn open_file(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    open(path, OFlags::empty())
+}
+
+/// Opens a file for reading, but not through a symbolic link of that name: it could lead to a file that only this user may
+/// read.
+///
+/// # Errors
+/// As [`open_file`], and `ELOOP` for a symbolic link.
+pub fn open_file_itself(path: &Path) -> io::Result<File> {
+    open(path, OFlags::NOFOLLOW)
+}
+
+fn open(path: &Path, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | more;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     match file.metadata()?.is_file() {
         true => Ok(file),
@@ -35,6 +48,7 @@ mod tests {
         let kind = |name: &str| open_file(&path(name)).map(drop).map_err(|error| error.kind());
         assert_eq!([kind("file"), kind("link")], [Ok(()), Ok(())]);
         assert_eq!([kind("pipe"), kind("")], [Err(io::ErrorKind::InvalidInput), Err(io::ErrorKind::InvalidInput)]);
+        assert!(open_file_itself(&path("file")).is_ok() && open_file_itself(&path("link")).is_err());
         assert_eq!(kind("absent"), Err(io::ErrorKind::NotFound));
     }
 }

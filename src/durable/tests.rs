@@ -1,12 +1,13 @@
 //! A replacement is stopped, or made to fail, at each of its steps; then the directory must be all old or all new.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
-use super::disk::{Step, Watch};
+use super::disk::{Disk, Step, Watch};
 use super::*;
 
 const NO_TIME: Duration = Duration::ZERO;
@@ -50,15 +51,20 @@ fn read_tree(root: &Path) -> Tree {
     tree
 }
 
-/// A directory and a file to replace, two things to leave alone; `b` is not there.
+/// A directory, a file, and a file in a directory that stays to replace, and things to leave alone; `b` is not there.
 fn old() -> Tree {
     let entries = [("a/", ""), ("a/db", "old"), ("a/snapshots/", ""), ("cluster.json", "old"), ("empty/", "")];
-    tree(&[&entries[..], &[("lost+found/", ""), ("foreign", "mine")]].concat())
+    let within = [("stays/", ""), ("stays/db", "old"), ("stays/mine", "mine")];
+    tree(&[&entries[..], &within, &[("lost+found/", ""), ("foreign", "mine")]].concat())
 }
 
 fn new() -> Tree {
     let entries = [("a/", ""), ("a/db", "new"), ("b/", ""), ("b/db", "new"), ("cluster.json", "new")];
-    tree(&[&entries[..], &[("empty/", ""), ("empty/db", "new"), ("lost+found/", ""), ("foreign", "mine")]].concat())
+    let within = [("stays/", ""), ("stays/db", "new"), ("stays/mine", "mine"), ("stays/more", "new")];
+    tree(
+        &[&entries[..], &within, &[("empty/", ""), ("empty/db", "new"), ("lost+found/", ""), ("foreign", "mine")]]
+            .concat(),
+    )
 }
 
 /// Without what was replaced, which must then be complete.
@@ -70,27 +76,40 @@ fn without_replaced(mut tree: Tree) -> Tree {
             .filter_map(|(path, text)| Some((path.strip_prefix(&directory)?.to_owned(), text.clone())))
             .filter(|(path, _)| !path.is_empty())
             .collect();
-        let kept = self::tree(&[("a/", ""), ("a/db", "old"), ("a/snapshots/", ""), ("cluster.json", "old")]);
+        let kept = [("a/", ""), ("a/db", "old"), ("a/snapshots/", ""), ("cluster.json", "old")];
+        let kept = self::tree(&[&kept[..], &[("stays/", ""), ("stays/db", "old")]].concat());
         assert_eq!(inside, kept, "what was replaced is kept whole");
         tree.retain(|path, _| !path.starts_with(&directory));
     }
     tree
 }
 
+/// Nothing needs to be held.
+fn free(_: Moved<'_>) -> Result<(), Error> {
+    Ok(())
+}
+
 fn replace(disk: Disk, path: &Path) -> Result<Option<PathBuf>, Error> {
-    let mut root = Root::open_on(disk, path, None, NO_TIME)?;
-    root.recover()?;
-    let mut staging = root.stage()?;
+    let mut staging = Root::open_on(disk, path, None, NO_TIME)?.stage()?;
     for name in ["a", "b", "empty"] {
         staging.create_dir(name, 0o755)?;
         staging.write_file(Path::new(name).join("db"), b"new", 0o600)?;
     }
+    if path.join("stays").exists() {
+        staging.replace_within("stays")?;
+        staging.write_file("stays/db", b"new", 0o600)?;
+        staging.write_file("stays/more", b"new", 0o600)?;
+    }
     staging.write_file("cluster.json", b"new", 0o600)?;
-    staging.commit()
+    Ok(staging.commit(&mut free)?.replaced)
 }
 
-fn recover(disk: Disk, path: &Path) -> Result<Option<Recovery>, Error> {
-    Root::open_on(disk, path, None, NO_TIME)?.recover()
+/// Settles what was interrupted, and removes stages that came to nothing.
+fn recover(disk: Disk, path: &Path) -> Result<Vec<Recovery>, Error> {
+    let mut root = Root::open_on(disk, path, None, NO_TIME)?;
+    let recovered = root.settle(&mut free)?;
+    drop(root.stage()?);
+    Ok(recovered)
 }
 
 fn errno(errno: rustix::io::Errno) -> io::Error {
@@ -187,7 +206,7 @@ fn an_error_at_any_step_leaves_all_old_or_all_new_and_says_which() {
             write_tree(dir.path(), &old());
             let result = replace(error_at(at, exchange), dir.path());
             let unfinished = matches!(result, Err(Error::Unfinished { .. }));
-            assert_eq!(pending(dir.path()).unwrap().iter().any(|pending| pending.journal.is_some()), unfinished);
+            assert_eq!(pending(dir.path()).unwrap().iter().any(Pending::may_be_half), unfinished);
             if unfinished {
                 recover(Disk::default(), dir.path()).unwrap();
             }
@@ -275,9 +294,10 @@ fn a_mount_point_in_the_way_changes_nothing() {
 fn what_appeared_after_a_crash_is_not_displaced() {
     let dir = interrupted();
     fs::create_dir(dir.path().join("b")).unwrap();
-    let recovery = recover(Disk::default(), dir.path()).unwrap().unwrap();
-    assert!(matches!(recovery.undone, Some(Error::Changed { path }) if path.ends_with("b")));
-    assert_eq!(recovery.entries, ["a", "b", "empty", "cluster.json"]);
+    let recovered = recover(Disk::default(), dir.path()).unwrap();
+    let [recovery] = recovered.as_slice() else { panic!("{recovered:?}") };
+    assert!(matches!(&recovery.undone, Some(Error::Changed { path }) if path.ends_with("b")));
+    assert_eq!(recovery.entries, ["a", "b", "empty", "stays/db", "stays/more", "cluster.json"]);
     fs::remove_dir(dir.path().join("b")).unwrap();
     assert_eq!(read_tree(dir.path()), old());
 }
@@ -301,12 +321,117 @@ fn pending_sees_a_decided_replacement_and_touches_nothing() {
     let dir = interrupted();
     let before = read_tree(dir.path());
     let found = pending(dir.path()).unwrap();
-    let [Pending { journal: Some(journal), .. }] = found.as_slice() else { panic!("{found:?}") };
+    let [Pending { decided: Decided::Entries(journal), is_trusted: true, .. }] = found.as_slice() else {
+        panic!("{found:?}")
+    };
     let entries: Vec<_> = journal.entries.iter().map(|entry| (entry.name.as_str(), entry.old.is_some())).collect();
-    assert_eq!(entries, [("a", true), ("b", false), ("empty", true), ("cluster.json", true)]);
+    let expected = [("a", true), ("b", false), ("empty", true), ("stays/db", true), ("stays/more", false)];
+    assert_eq!(entries, [&expected[..], &[("cluster.json", true)]].concat());
+    let root = Root::open(dir.path(), None, NO_TIME).unwrap();
+    assert!(root.is_interrupted());
+    assert_eq!(fs::read_to_string(root.path_after("a").join("db")).unwrap(), "new");
+    assert_eq!(fs::read_to_string(root.path_after("b").join("db")).unwrap(), "new", "still in the stage");
+    assert_eq!(root.path_after("foreign"), dir.path().join("foreign"));
+    drop(root);
     assert_eq!(read_tree(dir.path()), before);
-    assert!(matches!(Root::open(dir.path(), None, NO_TIME).unwrap().stage(), Err(Error::Pending { .. })));
     assert_eq!(pending(&dir.path().join("absent")).unwrap(), []);
+}
+
+#[test]
+fn what_is_judged_before_an_interrupted_call_is_settled_is_what_is_replaced_after() {
+    let dir = interrupted();
+    let mut settled = 0;
+    let mut staging = Root::open(dir.path(), None, NO_TIME).unwrap().stage().unwrap();
+    staging.create_dir("b", 0o755).unwrap();
+    let committed = staging.commit(&mut |moved| {
+        settled += u32::from(matches!(moved, Moved::Interrupted(_)));
+        Ok::<_, Error>(())
+    });
+    let committed = committed.unwrap();
+    assert_eq!((settled, committed.recovered.len()), (1, 1));
+    let kept = fs::read_to_string(committed.replaced.unwrap().join("b/db")).unwrap();
+    assert_eq!((kept.as_str(), read_tree(&dir.path().join("b"))), ("new", Tree::new()));
+}
+
+#[test]
+fn a_call_that_may_not_move_what_it_would_changes_nothing() {
+    let dir = interrupted();
+    let before = read_tree(dir.path());
+    for refused in [true, false] {
+        let mut staging = Root::open(dir.path(), None, NO_TIME).unwrap().stage().unwrap();
+        staging.create_dir("b", 0o755).unwrap();
+        let result = staging.commit(&mut |moved| match moved {
+            Moved::Interrupted(paths) if refused => {
+                assert!(paths.contains(&dir.path().join("a")) && paths.contains(&dir.path().join("stays/db")));
+                Err(Error::Changed { path: dir.path().to_owned() })
+            }
+            Moved::Interrupted(_) => Ok(()),
+            Moved::Entries => Err(Error::Changed { path: dir.path().to_owned() }),
+        });
+        assert!(matches!(result, Err(Error::Changed { .. })));
+        let after = read_tree(dir.path());
+        assert_eq!(if refused { after } else { without_replaced(after) }, if refused { before.clone() } else { new() });
+    }
+}
+
+#[test]
+fn a_stage_that_this_user_did_not_make_is_not_settled() {
+    let planted = |mode, link: &str| {
+        let dir = interrupted();
+        let stage = pending(dir.path()).unwrap().remove(0).stage;
+        if !link.is_empty() {
+            fs::rename(stage.join(link), dir.path().join("elsewhere")).unwrap();
+            symlink(dir.path().join("elsewhere"), stage.join(link)).unwrap();
+        }
+        fs::set_permissions(&stage, fs::Permissions::from_mode(mode)).unwrap();
+        dir
+    };
+    for dir in [planted(0o755, ""), planted(0o700, "new"), planted(0o700, "old")] {
+        let before = read_tree(dir.path());
+        let opened = Root::open(dir.path(), None, NO_TIME);
+        assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+        assert_eq!(read_tree(dir.path()), before);
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_an_entry_is_refused_before_anything_changes() {
+    for name in ["a", "cluster.json", "stays", "stays/db"] {
+        let dir = temp_dir();
+        write_tree(dir.path(), &old());
+        fs::rename(dir.path().join(name), dir.path().join("elsewhere")).unwrap();
+        symlink(dir.path().join("elsewhere"), dir.path().join(name)).unwrap();
+        let before = read_tree(dir.path());
+        let error = replace(Disk::default(), dir.path()).unwrap_err();
+        assert!(matches!(&error, Error::Symlink { path } if path.ends_with(name)), "{error:?}");
+        assert_eq!(read_tree(dir.path()), before);
+    }
+}
+
+#[test]
+fn a_directory_is_held_whatever_becomes_of_its_name() {
+    let dir = temp_dir();
+    let (root, moved) = (dir.path().join("root"), dir.path().join("moved"));
+    fs::create_dir(&root).unwrap();
+    write_tree(&root, &old());
+    let mut staging = Root::open(&root, None, NO_TIME).unwrap().stage().unwrap();
+    fs::rename(&root, &moved).unwrap();
+    fs::create_dir(&root).unwrap();
+    staging.write_file("cluster.json", b"new", 0o600).unwrap();
+    staging.commit(&mut free).unwrap();
+    assert_eq!(fs::read_to_string(moved.join("cluster.json")).unwrap(), "new");
+    assert_eq!(read_tree(&root), Tree::new());
+}
+
+#[test]
+fn a_directory_within_another_is_found_by_any_way() {
+    let dir = temp_dir();
+    let path = |path: &str| dir.path().join(path);
+    fs::create_dir_all(path("a/b")).unwrap();
+    symlink(path("a/b"), path("link")).unwrap();
+    let within = |of: &str, other: &str| is_within(&path(of), [path(other).as_path()]).unwrap();
+    assert!(within("a", "a") && within("a/b/new/x", "a") && within("link", "a") && within("c/../a/b", "a"));
+    assert!(!within("a", "a/b") && !within("c", "a") && !within("ab", "a"));
 }
 
 #[test]
@@ -315,14 +440,16 @@ fn a_journal_cannot_lead_out_of_the_directory() {
         let entries = vec![Entry { name: name.to_owned(), new: 1, old: None }];
         Journal::decode(&Journal::new(replaced.to_owned(), entries).encode())
     };
-    assert!(journal("a", ".replaced-1").is_ok());
-    for bad in ["", ".", "..", "../a", "a/b", "/a", "a/"] {
-        let refused = Err(format!("expected the name of an entry, found {bad:?}"));
-        assert_eq!(journal(bad, ".replaced-1"), refused);
-        assert_eq!(journal("a", bad), refused);
+    assert!(journal("a", ".replaced-1").is_ok() && journal("a/b", ".replaced-1").is_ok());
+    for bad in ["", ".", "..", "../a", "a/..", "a/b/c", "a/b", "/a", "a/", "a//b"] {
+        let refused = format!("expected the name of an entry, found {bad:?}");
+        assert_eq!(journal("a", bad).unwrap_err().to_string(), refused);
+        if bad != "a/b" {
+            assert_eq!(journal(bad, ".replaced-1").unwrap_err().to_string(), refused);
+        }
     }
     let other = r#"{"version":2,"replaced":"a","entries":[]}"#;
-    assert_eq!(Journal::decode(other.as_bytes()), Err("expected version 1, found 2".to_owned()));
+    assert_eq!(Journal::decode(other.as_bytes()).unwrap_err().to_string(), "expected version 1, found 2");
 }
 
 #[test]
@@ -378,16 +505,16 @@ fn modes_are_exact_and_the_stage_is_private() {
     staging.create_dir("a", 0o777).unwrap();
     staging.write_file("a/db", b"", 0o666).unwrap();
     assert_eq!(mode(&pending(&path).unwrap()[0].stage), 0o700);
-    assert_eq!(staging.commit().unwrap(), None, "nothing was there before");
+    assert_eq!(staging.commit(&mut free).unwrap().replaced, None, "nothing was there before");
     assert_eq!([mode(&path), mode(&path.join("a")), mode(&path.join("a/db"))], [0o755, 0o777, 0o666]);
 }
 
 /// Makes a directory with a file in it, under the first name that is free.
 fn make(disk: Disk, path: &Path) -> Result<PathBuf, Error> {
-    let mut fresh = Fresh::begin_on(disk, path)?;
-    fresh.create_dir("made", 0o755)?;
-    fresh.write_file("made/db", b"new", 0o600)?;
-    fresh.publish("made", ["x".to_owned(), "x-2".to_owned()])
+    let mut publication = Publication::begin_on(disk, path)?;
+    publication.create_dir("made", 0o755)?;
+    publication.write_file("made/db", b"new", 0o600)?;
+    publication.publish("made", ["x".to_owned(), "x-2".to_owned()])
 }
 
 #[test]
@@ -423,9 +550,9 @@ fn something_new_is_there_whole_or_not_at_all_wherever_it_stops() {
 #[test]
 fn what_another_process_is_making_is_left_alone() {
     let dir = temp_dir();
-    let mut first = Fresh::begin(dir.path()).unwrap();
+    let mut first = Publication::begin(dir.path()).unwrap();
     first.write_file("made", b"1", 0o600).unwrap();
-    let mut second = Fresh::begin(dir.path()).unwrap();
+    let mut second = Publication::begin(dir.path()).unwrap();
     second.write_file("made", b"2", 0o600).unwrap();
     second.publish("made", ["second".to_owned()]).unwrap();
     first.publish("made", ["second".to_owned(), "first".to_owned()]).unwrap();

@@ -103,7 +103,7 @@ impl Staged {
         let servers = Servers::find(path)?;
         let copy = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
         let copy = copy.map_err(|source| StageError::Copy { path: std::env::temp_dir(), source })?;
-        let locked = dir::lock(servers.dirs(), Duration::ZERO)?;
+        let locked = state::lock(servers.dirs(), Duration::ZERO)?;
         for dir in servers.dirs() {
             copy_state(dir.path(), &copy.path().join(dir.id()))?;
         }
@@ -391,7 +391,7 @@ mod tests {
         };
         let spec = ClusterSpec::parse(&text).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let (root, _) = dir::open_root(directory.path(), None, Duration::ZERO).unwrap();
+        let root = crate::durable::Root::open(directory.path(), None, Duration::ZERO).unwrap();
         let options = WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
         generate::write(&Plan::new(&spec).with_payload(crate::gate::SAMPLE_HEAD), root, &options).unwrap();
         directory
@@ -452,7 +452,7 @@ mod tests {
     #[test]
     fn a_running_node_is_refused() {
         let directory = generated("a:1,b:1,c:1");
-        let held = dir::lock(&[StateDir::new(directory.path().join("c"))], Duration::ZERO).unwrap();
+        let held = state::lock(&[StateDir::new(directory.path().join("c"))], Duration::ZERO).unwrap();
         assert!(matches!(Staged::copy(directory.path()), Err(StageError::Locked(dir::Error::Locked { .. }))));
         drop(held);
         assert!(Staged::copy(directory.path()).is_ok());

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use crate::bolt;
 use crate::cluster::{CLUSTER_FILE, ClusterFile};
-use crate::durable::open_file;
-use crate::durable::{self, Root};
+use crate::durable::{self, Recovery, Root, open_file};
 use crate::plan::{NodePlan, Plan, StateFiles};
 use crate::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE, StateDir};
+use crate::state::{self, Depth, LOST_FOUND, Node, StateLock};
 
 /// A cluster.json isn't read further: one of 10,000 servers with the longest names is shorter.
 const MAX_CLUSTER_FILE_LEN: u64 = 16 << 20;
@@ -32,20 +32,37 @@ pub struct WriteOptions<'a> {
     pub lock_timeout: Duration,
 }
 
+/// A server whose state is not that of a new cluster.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct HasRun {
+    /// Its id.
+    pub id: String,
+    /// Its current term; none when its state can't be read.
+    pub term: Option<u64>,
+    /// Index of its last entry.
+    pub last_index: Option<u64>,
+    /// Number of the highest unsafe head.
+    pub block: Option<u64>,
+}
+
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
-    /// `--only` names nobody.
-    #[error("--only: {id:?} is not in --server-ids")]
+    /// The only server to write is not in the plan.
+    #[error("{id:?} is not a server of the cluster")]
     UnknownServer {
         /// Its id.
         id: String,
     },
-    /// There is other state, and no leave to replace it.
+    /// Other state exists, and was not to be replaced.
     #[error("refusing to replace other state")]
     Existing {
         /// What would be replaced.
         files: Vec<PathBuf>,
+        /// The servers of which that is state that has run, or that can't be read.
+        run: Vec<HasRun>,
     },
     /// The stores of a node can't be made.
     #[error("making the stores of {id:?}")]
@@ -72,7 +89,7 @@ pub enum Change {
     Written,
     /// The same bytes were there.
     Unchanged,
-    /// It was not asked for (`--only`).
+    /// It was not asked for.
     Skipped,
 }
 
@@ -85,6 +102,10 @@ pub struct Outcome {
     pub cluster_file: Change,
     /// Where the state from before is now.
     pub replaced: Option<PathBuf>,
+    /// The servers whose state had run and was replaced.
+    pub run: Vec<HasRun>,
+    /// What was settled first, because earlier calls had been interrupted.
+    pub recovered: Vec<Recovery>,
     /// Names in the output directory that belong to nobody here; they were left as they are.
     pub foreign: Vec<String>,
 }
@@ -98,36 +119,135 @@ enum Found {
     Other(Vec<PathBuf>),
 }
 
-/// Writes the directories of a plan and cluster.json to `root`, which [`dir::open_root`] gives.
+/// What a call would do.
+#[derive(Debug)]
+pub struct Judged {
+    nodes: Vec<Change>,
+    cluster_file: Change,
+    run: Vec<HasRun>,
+    foreign: Vec<String>,
+}
+
+/// Writes the directories of a plan and cluster.json to `root`.
 ///
 /// # Errors
 /// [`Error::Existing`] and [`dir::Error::Locked`] are refusals; nothing is changed by any error, but for
 /// [`durable::Error::Unfinished`].
-pub fn write(plan: &Plan<'_>, root: Root, options: &WriteOptions<'_>) -> Result<Outcome, Error> {
+pub fn write(plan: &Plan<'_>, mut root: Root, options: &WriteOptions<'_>) -> Result<Outcome, Error> {
+    let judged = judge(plan, &root, options)?;
+    let written =
+        |(node, change): (NodePlan<'_>, &Change)| (*change == Change::Written).then_some(node.server.id.clone());
+    let ids: Vec<String> = plan.nodes().zip(&judged.nodes).filter_map(written).collect();
+    let dirs: Vec<StateDir> = ids.iter().map(|id| StateDir::new(root.path().join(id))).collect();
+    let mut locked_until_swapped = lock(&ids, &root, options)?;
+    let Judged { nodes, cluster_file, run, foreign } = judged;
+    let (replaced, recovered) = if ids.is_empty() && cluster_file == Change::Unchanged {
+        (None, root.settle(&mut |moved| locked_until_swapped.hold(&dirs, moved))?)
+    } else {
+        let mut staging = root.stage()?;
+        for node in plan.nodes().filter(|node| ids.contains(&node.server.id)) {
+            let directory = Path::new(&node.server.id);
+            let StateFiles { log, stable } = files(&node, options)?;
+            staging.create_dir(directory, DIR_MODE)?;
+            staging.write_file(directory.join(LOG_FILE), &log, FILE_MODE)?;
+            staging.write_file(directory.join(STABLE_FILE), &stable, FILE_MODE)?;
+        }
+        if cluster_file == Change::Written {
+            let bytes = planned_cluster_file(plan, options).encode();
+            staging.write_file(CLUSTER_FILE, &bytes, FILE_MODE)?;
+        }
+        let committed = staging.commit(&mut |moved| locked_until_swapped.hold(&dirs, moved))?;
+        (committed.replaced, committed.recovered)
+    };
+    Ok(Outcome { nodes, cluster_file, replaced, run, recovered, foreign })
+}
+
+/// Looks at what a call would do, as [`write`] does, and refuses what that refuses. Changes nothing.
+pub fn look(plan: &Plan<'_>, root: &Root, options: &WriteOptions<'_>) -> Result<(), Error> {
+    let judged = judge(plan, root, options)?;
+    let written = plan.nodes().zip(&judged.nodes).filter(|(_, change)| **change == Change::Written);
+    let ids: Vec<String> = written.map(|(node, _)| node.server.id.clone()).collect();
+    lock(&ids, root, options).map(drop)
+}
+
+/// Locks what the servers `ids` have now, and will have when what was interrupted is settled.
+fn lock(ids: &[String], root: &Root, options: &WriteOptions<'_>) -> Result<StateLock, Error> {
+    let places = ids.iter().flat_map(|id| [root.path().join(id), root.path_after(id)]);
+    let dirs: Vec<StateDir> = places.map(StateDir::new).collect();
+    Ok(state::lock(&dirs, options.lock_timeout)?)
+}
+
+fn judge(plan: &Plan<'_>, root: &Root, options: &WriteOptions<'_>) -> Result<Judged, Error> {
     check_only(plan, options.only)?;
-    let output_dir = root.path();
-    let cluster_file = ClusterFile::new(plan.spec(), plan.final_term(), options.page_size);
-    let mut existing = Vec::new();
-    let mut judge = |found| match found {
+    let (mut existing, mut run) = (Vec::new(), Vec::new());
+    let mut nodes = Vec::new();
+    for node in plan.nodes() {
+        let id = &node.server.id;
+        if options.only.is_some_and(|only| only != id) {
+            nodes.push(Change::Skipped);
+            continue;
+        }
+        let directory = root.path_after(id);
+        let found = find_node(&node, &directory, options)?;
+        if let Found::Other(files) = &found {
+            // By their lasting names, wherever they are now.
+            let names = files.iter().filter_map(|file| file.strip_prefix(&directory).ok());
+            existing.extend(names.map(|name| root.path().join(id).join(name)));
+            run.extend(has_run(id, &directory));
+        }
+        if !matches!(found, Found::Same) {
+            check_replaceable(root, id)?;
+        }
+        nodes.push(if matches!(found, Found::Same) { Change::Unchanged } else { Change::Written });
+    }
+    let cluster_file = match find_cluster_file(&planned_cluster_file(plan, options), &root.path_after(CLUSTER_FILE))? {
         Found::Same => Change::Unchanged,
         Found::Nothing | Found::Part => Change::Written,
         Found::Other(files) => {
-            existing.extend(files);
+            existing.extend(files.iter().map(|_| root.path().join(CLUSTER_FILE)));
             Change::Written
         }
     };
-    let mut nodes = Vec::new();
-    for node in plan.nodes() {
-        let skipped = options.only.is_some_and(|only| only != node.server.id);
-        nodes.push(if skipped { Change::Skipped } else { judge(find_node(&node, output_dir, options)?) });
+    if cluster_file == Change::Written {
+        root.check_replaceable(CLUSTER_FILE)?;
     }
-    let cluster_change = judge(find_cluster_file(&cluster_file, output_dir)?);
     if !existing.is_empty() && !options.force {
-        return Err(Error::Existing { files: existing });
+        return Err(Error::Existing { files: existing, run });
     }
-    let foreign = foreign(plan, output_dir)?;
-    let replaced = put(plan, root, options, &nodes, (cluster_change == Change::Written).then_some(&cluster_file))?;
-    Ok(Outcome { nodes, cluster_file: cluster_change, replaced, foreign })
+    Ok(Judged { nodes, cluster_file, run, foreign: foreign(plan, root.path())? })
+}
+
+/// A server's directory must be one that can be moved, and not be half replaced itself.
+fn check_replaceable(root: &Root, id: &str) -> Result<(), Error> {
+    root.check_replaceable(id)?;
+    match durable::interrupted([root.path().join(id).as_path()])? {
+        Some(stage) => Err(durable::Error::Pending { stage }.into()),
+        None => Ok(()),
+    }
+}
+
+/// What the state in `directory` is that has run; state that can't be read may have.
+fn has_run(id: &str, directory: &Path) -> Option<HasRun> {
+    let id = id.to_owned();
+    let unreadable = HasRun { id: id.clone(), term: None, last_index: None, block: None };
+    if !directory.join(LOG_FILE).exists() && !directory.join(STABLE_FILE).exists() {
+        return None;
+    }
+    match Node::read(&StateDir::new(directory), Depth::Content, &mut |_| {}) {
+        Ok(node) if !node.is_readable() => Some(unreadable),
+        Ok(node) if node.has_run() => Some(HasRun {
+            id,
+            term: Some(node.stable.term().0),
+            last_index: Some(node.last().0.0),
+            block: node.head.map(|stored| stored.head.number),
+        }),
+        Ok(_) => None,
+        Err(_) => Some(unreadable),
+    }
+}
+
+fn planned_cluster_file(plan: &Plan<'_>, options: &WriteOptions<'_>) -> ClusterFile {
+    ClusterFile::new(plan.spec(), plan.final_term(), options.page_size)
 }
 
 /// Checks that `only`, if given, is a server of the plan.
@@ -138,46 +258,21 @@ pub fn check_only(plan: &Plan<'_>, only: Option<&str>) -> Result<(), Error> {
     }
 }
 
-/// Stages what is to be written, and swaps it in while no node can start on what was there.
-fn put(
-    plan: &Plan<'_>,
-    root: Root,
-    options: &WriteOptions<'_>,
-    nodes: &[Change],
-    cluster_file: Option<&ClusterFile>,
-) -> Result<Option<PathBuf>, Error> {
-    let written = || plan.nodes().zip(nodes).filter(|(_, change)| **change == Change::Written).map(|(node, _)| node);
-    if written().next().is_none() && cluster_file.is_none() {
-        return Ok(None);
-    }
-    let dirs: Vec<StateDir> = written().map(|node| StateDir::new(root.path().join(&node.server.id))).collect();
-    let _locked_until_swapped = dir::lock(&dirs, options.lock_timeout)?;
-    let mut staging = root.stage()?;
-    for node in written() {
-        let directory = Path::new(&node.server.id);
-        let StateFiles { log, stable } = files(&node, options)?;
-        staging.create_dir(directory, DIR_MODE)?;
-        staging.write_file(directory.join(LOG_FILE), &log, FILE_MODE)?;
-        staging.write_file(directory.join(STABLE_FILE), &stable, FILE_MODE)?;
-    }
-    if let Some(cluster_file) = cluster_file {
-        staging.write_file(CLUSTER_FILE, &cluster_file.encode(), FILE_MODE)?;
-    }
-    Ok(staging.commit()?)
-}
-
 fn files(node: &NodePlan<'_>, options: &WriteOptions<'_>) -> Result<StateFiles, Error> {
     node.files(options.page_size).map_err(|source| Error::Bolt { id: node.server.id.clone(), source })
 }
 
-fn find_node(node: &NodePlan<'_>, output_dir: &Path, options: &WriteOptions<'_>) -> Result<Found, Error> {
-    let dir = StateDir::new(output_dir.join(&node.server.id));
+/// What is in `directory`, the place of a node.
+fn find_node(node: &NodePlan<'_>, directory: &Path, options: &WriteOptions<'_>) -> Result<Found, Error> {
+    let dir = StateDir::new(directory);
     match fs::symlink_metadata(dir.path()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Ok(metadata) if !metadata.is_dir() => return Ok(Found::Other(vec![dir.path().to_owned()])),
         _ => {}
     }
-    let names = dir.contents()?.unwrap_or_default();
+    let mut names = dir.contents()?.unwrap_or_default();
+    // Each new volume has it.
+    names.retain(|name| name != LOST_FOUND);
     if names.is_empty() {
         return Ok(Found::Nothing);
     }
@@ -201,20 +296,19 @@ fn find_node(node: &NodePlan<'_>, output_dir: &Path, options: &WriteOptions<'_>)
     })
 }
 
-fn find_cluster_file(planned: &ClusterFile, output_dir: &Path) -> Result<Found, Error> {
-    let path = output_dir.join(CLUSTER_FILE);
-    let read = open_file(&path).and_then(|file| {
+fn find_cluster_file(planned: &ClusterFile, path: &Path) -> Result<Found, Error> {
+    let read = open_file(path).and_then(|file| {
         let mut bytes = Vec::new();
         file.take(MAX_CLUSTER_FILE_LEN).read_to_end(&mut bytes)?;
         Ok(bytes)
     });
     let bytes = match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(Found::Other(vec![path])),
-        other => other.map_err(|source| reading(&path, source))?,
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(Found::Other(vec![path.to_owned()])),
+        other => other.map_err(|source| reading(path, source))?,
     };
     let same = ClusterFile::decode(&bytes).is_ok_and(|found| found.is_same_state(planned));
-    Ok(if same { Found::Same } else { Found::Other(vec![path]) })
+    Ok(if same { Found::Same } else { Found::Other(vec![path.to_owned()]) })
 }
 
 /// Whether the file at `path` has exactly these bytes. A store of a cluster that has run may be large: it isn't read.
@@ -229,7 +323,7 @@ fn holds(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
 /// What no server of the plan and no other part of the layout has for its name.
 fn foreign(plan: &Plan<'_>, output_dir: &Path) -> Result<Vec<String>, Error> {
     let names = StateDir::new(output_dir).contents()?.unwrap_or_default();
-    let known = |name: &str| name.starts_with('.') || [CLUSTER_FILE, "lost+found"].contains(&name);
+    let known = |name: &str| name.starts_with('.') || [CLUSTER_FILE, LOST_FOUND].contains(&name);
     let ids: HashSet<&str> = plan.spec().configuration().servers.iter().map(|server| server.id.as_str()).collect();
     Ok(names.into_iter().filter(|name| !known(name) && !ids.contains(name.as_str())).collect())
 }

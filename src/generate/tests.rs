@@ -30,7 +30,7 @@ const OPTIONS: WriteOptions<'_> =
     WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
 
 fn write_all(text: &SpecText<'_>, dir: &Path, options: &WriteOptions<'_>) -> Result<Outcome, Error> {
-    let (root, _) = dir::open_root(dir, None, Duration::ZERO)?;
+    let root = Root::open(dir, None, Duration::ZERO)?;
     write(&Plan::new(&spec(text)), root, options)
 }
 
@@ -230,7 +230,7 @@ fn other_state_is_refused_with_its_files() {
     fs::write(dir.path().join("sequencer-1/raft-stable.db"), "x").unwrap();
     fs::create_dir(dir.path().join("sequencer-2/snapshots")).unwrap();
     let error = write_all(&THREE, dir.path(), &OPTIONS).unwrap_err();
-    let Error::Existing { files } = error else { panic!("{error:?}") };
+    let Error::Existing { files, .. } = error else { panic!("{error:?}") };
     assert_eq!(files, ["sequencer-1/raft-stable.db", "sequencer-2/snapshots"].map(|file| dir.path().join(file)));
 }
 
@@ -253,7 +253,7 @@ fn state_of_another_plan_is_refused_whole() {
     let dir = generated();
     let text = SpecText { initial_leader: "sequencer-2", ..THREE };
     let error = write_all(&text, dir.path(), &OPTIONS).unwrap_err();
-    let Error::Existing { files } = error else { panic!("{error:?}") };
+    let Error::Existing { files, .. } = error else { panic!("{error:?}") };
     // sequencer-3 is follower 2 in both plans, so its log is the same.
     assert_eq!(files.len(), 6, "two of sequencer-1 and sequencer-2 each, raft-stable.db, cluster.json: {files:?}");
 }

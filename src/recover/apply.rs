@@ -13,7 +13,7 @@ use crate::cluster::{CLUSTER_FILE, ClusterFile};
 use crate::durable::{Owner, Recovery, Root, Staging};
 use crate::plan::{NodePlan, Plan};
 use crate::state::dir::{self, DIR_MODE, FILE_MODE, SNAPSHOTS_DIR, StateDir};
-use crate::state::{Depth, Node, has_state};
+use crate::state::{self, Depth, Node, has_state};
 
 /// Mode of a snapshot's files. (hashicorp/raft file_snapshot.go: 0666 less the usual umask)
 const SNAPSHOT_FILE_MODE: u32 = 0o644;
@@ -65,8 +65,8 @@ pub struct Applied {
     pub servers: Vec<(String, Change)>,
     /// Where the state from before is now.
     pub replaced: Option<PathBuf>,
-    /// What was settled first, because an earlier command had been interrupted.
-    pub recovery: Option<Recovery>,
+    /// What was settled first, because earlier commands had been interrupted.
+    pub recovered: Vec<Recovery>,
 }
 
 /// Writes a plan: all servers that are asked for, or none. The same plan gives the same bytes everywhere.
@@ -80,18 +80,20 @@ pub fn apply(file: &PlanFile, target: Target<'_>, options: &ApplyOptions<'_>) ->
     file.check(&plan)?;
     let place = Place::find(target, file, options.only)?;
     let owner = options.owner.or_else(|| place.owner());
-    let (root, recovery) = dir::open_root(&place.root, owner, options.lock_timeout)?;
+    let mut root = Root::open(&place.root, owner, options.lock_timeout)?;
     let dirs: Vec<StateDir> = place.ids.iter().map(|id| place.dir(id)).collect();
-    let _locked_until_swapped = dir::lock(&dirs, options.lock_timeout)?;
+    let mut locked_until_swapped = state::lock(&dirs, options.lock_timeout)?;
+    let mut recovered = root.settle::<dir::Error>(&mut |moved| locked_until_swapped.hold(&dirs, moved))?;
     let servers: Vec<(String, Change)> =
         place.ids.iter().map(|id| Ok((id.clone(), place.judge(file, id)?))).collect::<Result<_, Error>>()?;
     let writes = |id: &str| servers.iter().any(|(known, change)| known == id && *change == Change::Written);
     if !servers.iter().any(|(id, _)| writes(id)) {
-        return Ok(Applied { servers, replaced: None, recovery });
+        return Ok(Applied { servers, replaced: None, recovered });
     }
     let staging = stage(root, &place, &plan, file, writes)?;
-    let replaced = staging.commit()?;
-    Ok(Applied { servers, replaced, recovery })
+    let committed = staging.commit::<dir::Error>(&mut |moved| locked_until_swapped.hold(&dirs, moved))?;
+    recovered.extend(committed.recovered);
+    Ok(Applied { servers, replaced: committed.replaced, recovered })
 }
 
 /// Where the servers of one call go.

@@ -9,8 +9,8 @@ use super::facts::{ContentHash, Damage, Facts, History, MembersAt, Position, Vot
 use super::head::{Replay, WhichHead, read_head};
 use crate::raft::{ConfigurationAt, Index, Log, LogType, Term};
 use crate::report::Severity;
-use crate::state::dir::{StateDir, lock_shared};
 use crate::state::{Depth, Node, Servers, snapshots};
+use crate::state::{StateDir, lock_shared};
 
 /// What the name of a directory begins with in which replaced state is kept.
 const REPLACED: &str = ".replaced-";

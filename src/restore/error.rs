@@ -8,6 +8,7 @@ use crate::{backup, bolt, durable};
 
 /// Why nothing was restored. All leave the state as it was, but for [`durable::Error::Unfinished`].
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The backup can't be read.
     #[error(transparent)]
@@ -39,8 +40,8 @@ pub enum Error {
         /// What happened.
         source: bolt::Error,
     },
-    /// `--node` names nobody.
-    #[error("--node: {id:?} is not in the backup, which has {}", known.join(", "))]
+    /// The only server to restore is not in the backup.
+    #[error("{id:?} is not in the backup, which has {}", known.join(", "))]
     UnknownNode {
         /// Its id.
         id: String,
@@ -60,7 +61,7 @@ pub enum Error {
         backup: PathBuf,
     },
     /// Other names for some of the members: the others would not know them.
-    #[error("not all members are restored ({} would not be): other names for some are no cluster", missing.join(", "))]
+    #[error("cannot rename only some members: {} would not be restored", missing.join(", "))]
     RenameAlone {
         /// Ids of the members that aren't.
         missing: Vec<String>,
@@ -86,8 +87,8 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Backup(error) => error.hint(),
-            Error::Durable(error) | Error::State(dir::Error::Durable(error)) => error.hint(),
-            Error::OneDirectory { .. } => Some("--node restores one of them"),
+            Error::Durable(error) => error.hint(),
+            Error::State(error) => error.hint(),
             Error::Inside { .. } => Some("move the backup elsewhere first"),
             Error::RenameAlone { .. } => Some("restore all nodes of the cluster together"),
             _ => None,
@@ -98,13 +99,11 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         match self {
             Error::Backup(error) => error.is_refusal(),
-            Error::State(dir::Error::Locked { .. })
-            | Error::Durable(durable::Error::Locked { .. })
-            | Error::State(dir::Error::Durable(durable::Error::Locked { .. }))
-            | Error::OneDirectory { .. }
-            | Error::Inside { .. }
-            | Error::RenameAlone { .. }
-            | Error::BadNames { .. } => true,
+            Error::State(error) => error.is_refusal(),
+            Error::Durable(error) => error.is_refusal(),
+            Error::OneDirectory { .. } | Error::Inside { .. } | Error::RenameAlone { .. } | Error::BadNames { .. } => {
+                true
+            }
             _ => false,
         }
     }

@@ -6,7 +6,7 @@ use crate::report::{Finding, Severity};
 use crate::state::Node;
 
 /// All guards: `--allow` takes these.
-pub const GUARDS: [&str; 9] = [
+pub const GUARDS: [&str; 10] = [
     "GUARD-001",
     "GUARD-002",
     "GUARD-003",
@@ -16,6 +16,7 @@ pub const GUARDS: [&str; 9] = [
     "GUARD-007",
     "GUARD-008",
     "GUARD-009",
+    "GUARD-010",
 ];
 
 const TWICE: &str = "in a term that it has forgotten it could vote a second time, and elect a second leader in it";
@@ -42,11 +43,23 @@ pub(super) fn space(path: &std::path::Path, needed: u64, free: u64) -> Finding {
         .hint("free some space, or remove what an earlier restore kept in .replaced-<time>")
 }
 
+/// What is there is unknown.
+pub(super) fn unreadable(name: &str, reason: &str) -> Finding {
+    let message = format!(
+        "what is there can't be read ({reason}): its term, its vote or its last entries are unknown, and may be newer than the backup's"
+    );
+    Finding::new("GUARD-010", Severity::Error, message)
+        .in_node(name)
+        .hint("keep a copy of the directory; if the other nodes are sound, remove this one from the cluster and add it again with an empty directory")
+}
+
 /// Term, vote or log would go back against what the same node had.
 pub(super) fn against_itself(name: &str, now: &NodeInfo, after: &NodeInfo) -> Vec<Finding> {
     let mut found = Vec::new();
-    if after.current_term < now.current_term {
-        let message = format!("its term would go back from {} to {}: {TWICE}", now.current_term, after.current_term);
+    // A term that a log has was seen, even if the stable store doesn't say so any more.
+    let current_term = now.current_term.max(now.last_term);
+    if after.current_term < current_term {
+        let message = format!("its term would go back from {current_term} to {}: {TWICE}", after.current_term);
         found.push(guard("GUARD-002", message));
     }
     if let Some(vote) = &now.vote
@@ -184,6 +197,7 @@ mod tests {
         assert_eq!(ids(&now, &info(5, None, 100, 5)), ["GUARD-003"]);
         assert_eq!(ids(&now, &info(5, Some(5), 99, 5)), ["GUARD-004"]);
         assert_eq!(ids(&now, &info(5, Some(5), 100, 4)), ["GUARD-004"]);
+        assert_eq!(ids(&info(0, None, 100, 5), &info(4, None, 100, 5)), ["GUARD-002"], "a log's term is a lower bound");
         let mut other = now.clone();
         other.vote = Some(Vote { term: 5, candidate: "b:1".to_owned() });
         assert_eq!(ids(&now, &other), ["GUARD-003"], "another candidate of the same term");

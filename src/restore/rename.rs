@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::Error;
+use crate::backup::NodeInfo;
 use crate::bolt::{self, Db, Reader};
 use crate::cluster::{CLUSTER_FILE, ClusterFile};
 use crate::durable::open_file;
@@ -36,6 +37,14 @@ impl Rename {
 
     fn address(&self, old: &str) -> String {
         find(&self.addresses, old).unwrap_or(old).to_owned()
+    }
+
+    /// What a server has, in the new names: by these its vote is to be compared with one that is restored.
+    pub(super) fn info(&self, mut info: NodeInfo) -> NodeInfo {
+        if let Some(vote) = &mut info.vote {
+            vote.candidate = self.address(&vote.candidate);
+        }
+        info
     }
 
     fn configuration(&self, old: &Configuration) -> Result<Configuration, Error> {

@@ -1,13 +1,15 @@
 //! The directory of one server: raft-log.db, raft-stable.db, snapshots/.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::durable::open_file;
-use crate::durable::{self, Kind, Owner, Pending, Recovery, Root, flock_until, try_flock};
+use rustix::fs::{Access, access};
+
+use crate::durable;
 
 /// Name of the log store. (op-conductor consensus/raft.go NewRaftConsensus)
 pub const LOG_FILE: &str = "raft-log.db";
@@ -53,16 +55,47 @@ pub enum Error {
         /// How long we waited.
         lock_timeout: Duration,
     },
+    /// The file system has no locks, so that nobody can say whether a node runs.
+    #[error("{}: the file system has no locks", .path.display())]
+    NoLocks {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A node has run since the state was looked at.
+    #[error("{} changed in the meantime", .path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The output directory can't be used.
     #[error(transparent)]
     Durable(#[from] durable::Error),
 }
 
-/// bbolt's exclusive locks on all stores of some servers, held until this is dropped.
-#[derive(Debug)]
-#[must_use]
-pub struct StateLock {
-    _files: Vec<File>,
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Durable(error) => error.hint(),
+            Error::NoLocks { .. } => {
+                Some("stop the node, copy the state to a local disk, change it there, and copy it back")
+            }
+            Error::Changed { .. } => Some("run it again when no node uses the directory"),
+            Error::Locked { .. } | Error::Io { .. } => None,
+        }
+    }
+
+    /// Whether the call was refused for what is there, rather than failed.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Error::Durable(error) => error.is_refusal(),
+            Error::Locked { .. } | Error::NoLocks { .. } | Error::Changed { .. } => true,
+            Error::Io { .. } => false,
+        }
+    }
 }
 
 impl StateDir {
@@ -102,6 +135,20 @@ impl StateDir {
     /// The directory itself: the link's target, or the path.
     pub fn real(&self) -> &Path {
         self.target().unwrap_or(&self.path)
+    }
+
+    /// Whether the directory can be renamed: a mount point can't, nor one in a directory that we may not write to.
+    pub fn can_be_replaced(&self) -> io::Result<bool> {
+        let (above, name) = parent_and_name(&self.path)?;
+        if access(&above, Access::WRITE_OK).is_err() {
+            return Ok(false);
+        }
+        // Where we may write but not read, the look at the directory's own device has to do.
+        let device = |path: &Path| path.metadata().map(|metadata| metadata.dev());
+        match durable::Directory::open(&above) {
+            Ok(above) => Ok(!above.is_mount_point(&name)?),
+            Err(_) => Ok(device(&above)? == device(&self.path)?),
+        }
     }
 
     /// Where the log store is.
@@ -151,58 +198,10 @@ pub fn parent_and_name(path: &Path) -> io::Result<(PathBuf, OsString)> {
     Ok((parent, path.file_name().unwrap_or_default().to_owned()))
 }
 
-/// Locks the stores of all `dirs` as bbolt does, as far as they exist, waiting for at most `lock_timeout` in all.
-/// Nothing is created. For mutations only: reading waits for nobody.
-pub fn lock(dirs: &[StateDir], lock_timeout: Duration) -> Result<StateLock, Error> {
-    let deadline = Instant::now() + lock_timeout;
-    let mut files = Vec::new();
-    for path in dirs.iter().flat_map(|dir| [dir.log_path(), dir.stable_path()]) {
-        let fail = |source| Error::Io { doing: "locking", path: path.clone(), source };
-        match open_file(&path) {
-            // A file in place of the directory has no stores, and what is no file is none.
-            Err(error) if is_no_store(error.kind()) => continue,
-            Err(error) => return Err(fail(error)),
-            Ok(file) if flock_until(&file, Kind::Exclusive, deadline).map_err(fail)? => files.push(file),
-            Ok(_) => return Err(Error::Locked { path, lock_timeout }),
-        }
-    }
-    Ok(StateLock { _files: files })
-}
-
-/// Keeps a node from starting on the stores in `dir` while they are read; none when it runs. Waits for nobody.
-pub fn lock_shared(dir: &StateDir) -> Result<Option<StateLock>, Error> {
-    let mut files = Vec::new();
-    for path in [dir.log_path(), dir.stable_path()] {
-        let fail = |source| Error::Io { doing: "locking", path: path.clone(), source };
-        match open_file(&path) {
-            Err(error) if is_no_store(error.kind()) => continue,
-            Err(error) => return Err(fail(error)),
-            Ok(file) if try_flock(&file, Kind::Shared).map_err(fail)? => files.push(file),
-            Ok(_) => return Ok(None),
-        }
-    }
-    Ok(Some(StateLock { _files: files }))
-}
-
-fn is_no_store(kind: io::ErrorKind) -> bool {
-    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput)
-}
-
-/// Opens an output directory for a mutation: locked against other processes of this tool, and with an interrupted
-/// replacement settled first. That waits for running nodes too, so each wait is at most `lock_timeout`.
-pub fn open_root(path: &Path, owner: Option<Owner>, lock_timeout: Duration) -> Result<(Root, Option<Recovery>), Error> {
-    let mut root = Root::open(path, owner, lock_timeout)?;
-    let pending = durable::pending(path)?;
-    let entries = pending.iter().filter_map(|Pending { journal, .. }| journal.as_ref()).flat_map(|it| &it.entries);
-    let dirs: Vec<StateDir> = entries.map(|entry| StateDir::new(path.join(&entry.name))).collect();
-    let _locked_until_settled = lock(&dirs, lock_timeout)?;
-    let recovery = root.recover()?;
-    Ok((root, recovery))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::lock;
 
     const NO_TIME: Duration = Duration::ZERO;
 

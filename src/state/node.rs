@@ -157,6 +157,17 @@ impl Node {
         snapshot.into_iter().chain(self.log.last).max().unwrap_or_default()
     }
 
+    /// Whether both stores are there and were read to their end. If not, what they don't say is unknown: a term of 0 may be
+    /// any term.
+    pub fn is_readable(&self) -> bool {
+        let is_there = |store: &Store| store.file_len.is_some() && store.page_size != 0;
+        let hides = |finding: &Finding| {
+            finding.severity == Severity::Error
+                && (finding.id.starts_with("BOLT-") || [NO_BUCKET, "RAFT-016"].contains(&finding.id))
+        };
+        is_there(&self.log_store) && is_there(&self.stable_store) && !self.findings.iter().any(hides)
+    }
+
     /// Whether the node will ask for votes. (hashicorp/raft raft.go runFollower)
     pub fn campaign(&self) -> Campaign {
         if let Some(failure) = self.start_failure() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::durable;
+use crate::durable::{self, Decided};
 use crate::report::{Finding, Severity};
 
 /// Whether `path` has a staging directory.
@@ -26,8 +26,15 @@ pub(super) fn check(path: &Path, findings: &mut Vec<Finding>) {
     };
     for pending in found {
         let stage = pending.stage.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let finding = match pending.journal {
-            Some(journal) => {
+        let finding = match &pending.decided {
+            Decided::Unknown => {
+                let message = format!(
+                    "a call by another user ({}) is at work or was interrupted, and its stage can't be read",
+                    pending.uid
+                );
+                Finding::new("NODE-005", Severity::Warning, message)
+            }
+            Decided::Entries(journal) => {
                 let entries: Vec<&str> = journal.entries.iter().map(|entry| entry.name.as_str()).collect();
                 let message = format!(
                     "a replacement was interrupted half-way: some of {} may be old and some new",
@@ -35,7 +42,7 @@ pub(super) fn check(path: &Path, findings: &mut Vec<Finding>) {
                 );
                 Finding::new("NODE-004", Severity::Error, message)
             }
-            None => Finding::new(
+            Decided::Nothing => Finding::new(
                 "NODE-005",
                 Severity::Warning,
                 "a call was interrupted before it changed anything, or is still running",

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::state::{cluster, run, run_in, snapshot, tree};
-use op_conductor_init::state::dir::{StateDir, lock};
+use op_conductor_init::state::{StateDir, lock};
 use serde_json::Value;
 use tempfile::TempDir;
 

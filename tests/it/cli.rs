@@ -1,6 +1,6 @@
 //! The built command: its help, its answers, its refusals.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -115,9 +115,10 @@ fn other_state_is_refused_with_the_list_of_files() {
     -- stdout
     -- stderr
     error: refusing to replace other state:
+      sequencer-3: its state can't be read
       ./raft-state/sequencer-3/raft-log.db
       ./raft-state/cluster.json
-    hint: --force replaces them, and keeps them in .replaced-<time>
+    hint: a new cluster would not know its blocks: name another --output-dir, or copy the old one before you replace it
     ");
 }
 
@@ -351,7 +352,11 @@ fn a_path_that_cannot_be_made_leaves_nothing_behind() {
     fs::write(dir.path().join("file"), "").unwrap();
     let output = generate(dir.path(), &["--output-dir", "file/x/y"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).starts_with("error: creating file/x: Not a directory"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).starts_with("error: expected a directory, found something else: file\n"),
+        "{}",
+        stderr(&output)
+    );
     let output = generate(dir.path(), &["--output-dir", "file"]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(stderr(&output), "error: expected a directory, found something else: file\n");
@@ -359,12 +364,13 @@ fn a_path_that_cannot_be_made_leaves_nothing_behind() {
 }
 
 #[test]
-fn an_interrupted_replacement_is_finished_first_and_told_even_by_a_refusal() {
+fn an_interrupted_replacement_is_judged_as_if_finished_and_left_by_a_refusal() {
     let dir = temp();
     let state = dir.path().join("raft-state");
     let stage = state.join(".op-conductor-init-x");
     fs::create_dir_all(stage.join("new/sequencer-1")).unwrap();
     fs::create_dir(stage.join("old")).unwrap();
+    fs::set_permissions(&stage, Permissions::from_mode(0o700)).unwrap();
     fs::write(stage.join("new/sequencer-1/raft-log.db"), "interrupted").unwrap();
     let inode = fs::metadata(stage.join("new/sequencer-1")).unwrap().ino();
     let entries = serde_json::json!([{"name": "sequencer-1", "new": inode, "old": null}]);
@@ -374,12 +380,17 @@ fn an_interrupted_replacement_is_finished_first_and_told_even_by_a_refusal() {
     exit 1
     -- stdout
     -- stderr
-    note: finished a replacement that had been interrupted: sequencer-1
     error: refusing to replace other state:
+      sequencer-1: its state can't be read
       ./raft-state/sequencer-1/raft-log.db
-    hint: --force replaces them, and keeps them in .replaced-<time>
+    hint: a new cluster would not know its blocks: name another --output-dir, or copy the old one before you replace it
     ");
-    assert_eq!(names(&state), ["sequencer-1"]);
+    assert_eq!(names(&state), [".op-conductor-init-x"]);
+    let forced = generate(dir.path(), &["--force"]);
+    assert_eq!(forced.status.code(), Some(0));
+    let told = stderr(&forced);
+    assert!(told.starts_with("note: finished a replacement that had been interrupted: sequencer-1\n"), "{told}");
+    assert!(stage.symlink_metadata().is_err());
 }
 
 #[test]

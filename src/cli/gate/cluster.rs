@@ -6,10 +6,11 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecText};
+use op_conductor_init::durable::Root;
 use op_conductor_init::gate::SAMPLE_HEAD;
 use op_conductor_init::generate::{self, WriteOptions};
 use op_conductor_init::plan::Plan;
-use op_conductor_init::state::dir;
+
 use tempfile::TempDir;
 
 use crate::cli::failure::Failure;
@@ -81,7 +82,7 @@ impl ClusterOptions {
         };
         let directory = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
         let directory = directory.context("making a temporary directory").map_err(Failure::unable)?;
-        let (root, _) = dir::open_root(directory.path(), None, Duration::ZERO).map_err(Failure::unable)?;
+        let root = Root::open(directory.path(), None, Duration::ZERO).map_err(Failure::unable)?;
         let options = WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
         generate::write(&plan, root, &options).map_err(Failure::unable)?;
         Ok(directory)

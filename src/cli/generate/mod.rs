@@ -9,13 +9,12 @@ use anyhow::anyhow;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecErrors, SpecField, SpecText};
-use op_conductor_init::durable::{self, Recovery};
-use op_conductor_init::generate::{self, Change, Error, Outcome, WriteOptions};
+use op_conductor_init::durable::{Recovery, Root};
+use op_conductor_init::generate::{self, Change, Error, HasRun, Outcome, WriteOptions};
 use op_conductor_init::plan::Plan;
-use op_conductor_init::state::dir;
 
 use super::args::{FormatOption, LockTimeoutOption, OwnerOption};
-use super::failure::Failure;
+use super::failure::{Failure, directory_hint, server_hint};
 use super::values::{self, Format};
 use super::{answer, talk};
 
@@ -122,7 +121,7 @@ impl Generate {
             None => Plan::new(&spec),
         };
         generate::check_only(&plan, self.only.as_deref()).map_err(failure)?;
-        let outcome = if self.dry_run { None } else { Some(self.write(&plan)?) };
+        let outcome = if self.dry_run { self.look(&plan).map(|()| None)? } else { Some(self.write(&plan)?) };
         answer(&match self.format.get() {
             Format::Text => text::answer(&plan, self, outcome.as_ref()),
             Format::Json => json::answer(&plan, self, outcome.as_ref()),
@@ -153,19 +152,24 @@ impl Generate {
         }
     }
 
-    fn write(&self, plan: &Plan<'_>) -> Result<Outcome, Failure> {
-        let opened = dir::open_root(&self.output_dir, self.owner.get(), self.lock_timeout.get());
-        let (root, recovery) = opened.map_err(|error| failure(error.into()))?;
-        if let Some(recovery) = recovery {
-            talk_about_recovery(&recovery);
+    /// Refuses what the call itself would refuse. A directory that isn't there is not made for that.
+    fn look(&self, plan: &Plan<'_>) -> Result<(), Failure> {
+        if !self.output_dir.exists() {
+            return Ok(());
         }
-        let options = WriteOptions {
-            only: self.only.as_deref(),
-            force: self.force,
-            page_size: self.page_size,
-            lock_timeout: self.lock_timeout.get(),
-        };
-        let outcome = generate::write(plan, root, &options).map_err(failure)?;
+        let root =
+            Root::open(&self.output_dir, None, self.lock_timeout.get()).map_err(|error| failure(error.into()))?;
+        generate::look(plan, &root, &self.write_options()).map_err(failure)
+    }
+
+    fn write(&self, plan: &Plan<'_>) -> Result<Outcome, Failure> {
+        let root = Root::open(&self.output_dir, self.owner.get(), self.lock_timeout.get());
+        let root = root.map_err(|error| failure(error.into()))?;
+        let outcome = generate::write(plan, root, &self.write_options()).map_err(failure)?;
+        outcome.recovered.iter().for_each(talk_about_recovery);
+        for server in &outcome.run {
+            talk(format_args!("note: replaced {}", has_run(server)));
+        }
         if !outcome.foreign.is_empty() {
             talk(format_args!("note: left as it was: {}", outcome.foreign.join(", ")));
         }
@@ -174,13 +178,30 @@ impl Generate {
         }
         Ok(outcome)
     }
+
+    fn write_options(&self) -> WriteOptions<'_> {
+        WriteOptions {
+            only: self.only.as_deref(),
+            force: self.force,
+            page_size: self.page_size,
+            lock_timeout: self.lock_timeout.get(),
+        }
+    }
+}
+
+/// What a server's state is that has run.
+fn has_run(server: &HasRun) -> String {
+    let Some(term) = server.term else { return format!("{}: its state can't be read", server.id) };
+    let last = server.last_index.map_or_else(String::new, |last| format!(", entry {last}"));
+    let block = server.block.map_or_else(String::new, |block| format!(", block {block}"));
+    format!("{}, which has run (term {term}{last}{block})", server.id)
 }
 
 pub(super) fn election(text: &str) -> Election {
     if text == "open" { Election::Open } else { Election::Named }
 }
 
-pub(super) fn talk_about_recovery(recovery: &Recovery) {
+pub(crate) fn talk_about_recovery(recovery: &Recovery) {
     let entries = recovery.entries.join(", ");
     match &recovery.undone {
         None => talk(format_args!("note: finished a replacement that had been interrupted: {entries}")),
@@ -207,19 +228,26 @@ pub(super) fn flag(field: SpecField) -> &'static str {
 
 fn failure(error: Error) -> Failure {
     match error {
-        Error::Existing { ref files } => {
+        Error::Existing { ref files, ref run } => {
             let list: String = files.iter().map(|file| format!("\n  {}", file.display())).collect();
-            let hint = "--force replaces them, and keeps them in .replaced-<time>";
-            Failure::refused(anyhow!("{error}:{list}")).with_hint(Some(hint))
+            let run_list: String = run.iter().map(|server| format!("\n  {}", has_run(server))).collect();
+            if run.is_empty() {
+                let hint = "--force replaces them, and keeps them in .replaced-<time>";
+                return Failure::refused(anyhow!("{error}:{list}")).with_hint(Some(hint));
+            }
+            let hint = "a new cluster would not know its blocks: name another --output-dir, or copy the old one before you replace it";
+            Failure::refused(anyhow!("{error}:{run_list}{list}")).with_hint(Some(hint))
         }
-        Error::State(dir::Error::Locked { .. }) => Failure::refused(error),
-        Error::Durable(ref inner) | Error::State(dir::Error::Durable(ref inner)) => {
-            let hint = inner.hint();
-            let refused = matches!(inner, durable::Error::Locked { .. });
-            let failure = if refused { Failure::refused(error) } else { Failure::unable(error) };
-            failure.with_hint(hint)
+        Error::UnknownServer { ref id } => Failure::unable(anyhow!("--only: {id:?} is not in --server-ids")),
+        Error::Durable(ref inner) => {
+            let (hint, refused) = (directory_hint(inner), inner.is_refusal());
+            if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
         }
-        Error::UnknownServer { .. } | Error::State(_) | Error::Bolt { .. } => Failure::unable(error),
+        Error::State(ref inner) => {
+            let (hint, refused) = (server_hint(inner), inner.is_refusal());
+            if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+        }
+        _ => Failure::unable(error),
     }
 }
 

@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use op_conductor_init::durable::{self, Root};
 use op_conductor_init::open_file;
 use op_conductor_init::report::Progress;
 use op_conductor_init::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE};
+use op_conductor_init::state::{self, StateDir};
 use op_conductor_init::transfer::{Error, Imported, import, stable};
 use serde_json::json;
 
 use super::StateDirOption;
 use crate::cli::args::FormatOption;
 use crate::cli::failure::Failure;
+use crate::cli::generate::talk_about_recovery;
 use crate::cli::progress::Bar;
 use crate::cli::text::count;
 use crate::cli::values::{self, Format};
@@ -59,8 +62,7 @@ impl Import {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let directory = self.directory.path()?;
         if directory.symlink_metadata().is_ok() {
-            return Err(Failure::refused(anyhow!("--state-dir: {} is there already", directory.display()))
-                .with_hint(Some("import makes a new directory: name one that is not there")));
+            return Err(exists(directory));
         }
         let imported = match self.file.as_os_str() == "-" {
             true => self.make(directory, io::stdin().lock(), 0)?,
@@ -84,12 +86,16 @@ impl Import {
         let Some(name) = name.to_str().filter(|name| !name.is_empty()) else {
             return Err(Failure::unable(anyhow!("--state-dir: {} has no name", directory.display())));
         };
-        let (root, _) = dir::open_root(&above, None, Duration::from_secs(1)).map_err(Failure::unable)?;
-        let mut staging = root.stage().map_err(Failure::unable)?;
+        let timeout = Duration::from_secs(1);
+        let root = Root::open(&above, None, timeout).map_err(unable)?;
+        // Another import may have made it while this one waited.
+        if root.has(name).map_err(unable)? {
+            return Err(exists(directory));
+        }
+        let mut staging = root.stage().map_err(unable)?;
         let name = Path::new(name);
-        staging.create_dir(name, DIR_MODE).map_err(Failure::unable)?;
-        let mut create =
-            |file: &str| -> Result<File, Failure> { staging.create_file(name.join(file)).map_err(Failure::unable) };
+        staging.create_dir(name, DIR_MODE).map_err(unable)?;
+        let mut create = |file: &str| -> Result<File, Failure> { staging.create_file(name.join(file)).map_err(unable) };
         let bar = Bar::bytes("import");
         bar.expect(len);
         let imported = import(lines, self.payloads.as_deref(), create(LOG_FILE)?, self.page_size, &bar);
@@ -97,9 +103,12 @@ impl Import {
         let imported = imported.map_err(|error| self.failure(error))?;
         stable(imported.last_term, create(STABLE_FILE)?, self.page_size).map_err(Failure::unable)?;
         for file in [LOG_FILE, STABLE_FILE] {
-            staging.set_mode(name.join(file), FILE_MODE).map_err(Failure::unable)?;
+            staging.set_mode(name.join(file), FILE_MODE).map_err(unable)?;
         }
-        staging.commit().map_err(Failure::unable)?;
+        let dirs = [StateDir::new(directory)];
+        let mut locks = state::lock(&[], timeout).map_err(Failure::unable)?;
+        let committed = staging.commit(&mut |moved| locks.hold(&dirs, moved)).map_err(Failure::unable)?;
+        committed.recovered.iter().for_each(talk_about_recovery);
         Ok(imported)
     }
 
@@ -107,6 +116,17 @@ impl Import {
         let file = if self.file.as_os_str() == "-" { "standard input".into() } else { self.file.display().to_string() };
         Failure::unable(anyhow::Error::new(error).context(file))
     }
+}
+
+fn exists(directory: &Path) -> Failure {
+    Failure::refused(anyhow!("--state-dir: {} is there already", directory.display()))
+        .with_hint(Some("import makes a new directory: name one that is not there"))
+}
+
+/// An error of the directory above, with what can be done about it.
+fn unable(error: durable::Error) -> Failure {
+    let (hint, refused) = (error.hint(), error.is_refusal());
+    if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
 }
 
 fn text(directory: &Path, imported: Imported) -> String {
