@@ -4,6 +4,7 @@ mod args;
 mod backup;
 mod backups;
 mod compact;
+mod expected;
 mod explain;
 mod extras;
 mod failure;

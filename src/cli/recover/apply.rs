@@ -83,9 +83,7 @@ impl Options {
         options.owner = self.owner.get();
         options.lock_timeout = self.lock_timeout.get();
         let applied = recover::apply(&plan, target, &options).map_err(failure)?;
-        if let Some(recovery) = &applied.recovery {
-            talk_about_recovery(recovery);
-        }
+        applied.recovered.iter().for_each(talk_about_recovery);
         answer(&match self.format.get() {
             Format::Text => self.text(&plan, &applied, directory),
             Format::Json => json_text(&plan, &applied, directory),

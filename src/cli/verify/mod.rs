@@ -1,33 +1,26 @@
 //! `verify`: does the state hold together?
 
+mod advice;
 mod text;
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
 pub(super) use text::finding_text;
 
 use super::args::StateDirOption;
+use super::expected::Expected;
 use super::failure::Failure;
 use super::github::{self, CiFormat, CiFormatOption};
 use super::progress::Bar;
 use super::{Outcome, answer, junit};
-use op_conductor_init::cluster::{MembersError, MembersFile};
-use op_conductor_init::open_file;
 use op_conductor_init::payload::Release;
 use op_conductor_init::raft::StableState;
-#[cfg(feature = "payload")]
-use op_conductor_init::recover::{self, PlanFile};
+use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
-use op_conductor_init::report::{Finding, Severity};
 use op_conductor_init::state::Node;
-use op_conductor_init::verify::{Report, compare_members, verify};
-
-/// A list of members, or a plan, of more bytes isn't read.
-const MAX_EXPECTED_LEN: u64 = 64 << 20;
+use op_conductor_init::verify::{Report, verify};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -90,10 +83,10 @@ enum FailOn {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let expected = self.expected()?;
+        let expected = self.expect.as_deref().map(Expected::read).transpose()?;
         let mut report = verify(self.state_dir.path(), self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
-        if let Some((file, expected)) = &expected {
-            report.add(expected.compare(file, &report)?);
+        if let Some(expected) = &expected {
+            report.add(expected.compare(&report)?);
         }
         let all = report.findings.len();
         report.findings.retain(|finding| !self.ignore.iter().any(|ignored| ignored.id == finding.id));
@@ -105,7 +98,7 @@ impl Options {
             junit::write(file, suite).map_err(Failure::unable)?;
         }
         answer(&match self.format.get() {
-            CiFormat::Text => text::text(self.state_dir.path(), &report, ignored),
+            CiFormat::Text => text::text(self.state_dir.path(), &report, ignored, &self.what_to_do(&report)),
             CiFormat::Json => self.json(&report, ignored, fails),
             CiFormat::Github => {
                 github::add_summary(&github::summary(&report.findings, fails))?;
@@ -122,13 +115,8 @@ impl Options {
         }
     }
 
-    /// What is expected of the cluster, by the file that says so.
-    fn expected(&self) -> Result<Option<(&Path, Expected)>, Failure> {
-        let Some(file) = self.expect.as_deref() else { return Ok(None) };
-        let mut text = String::new();
-        let read = open_file(file).and_then(|open| open.take(MAX_EXPECTED_LEN).read_to_string(&mut text));
-        read.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
-        Ok(Some((file, Expected::parse(file, &text)?)))
+    fn what_to_do(&self, report: &Report) -> advice::WhatToDo {
+        advice::what_to_do(&report.advice(), &self.state_dir.path().display().to_string())
     }
 
     fn json(&self, report: &Report, ignored: usize, fails: bool) -> String {
@@ -155,44 +143,10 @@ impl Options {
             "next_leaders": report.winners,
             "nodes": report.nodes.iter().map(node).collect::<Vec<_>>(),
             "findings": report.findings,
+            "what_to_do": self.what_to_do(report),
         });
         format!("{value:#}\n")
     }
-}
-
-/// What the file of `--expect` says.
-enum Expected {
-    /// Who should be in the cluster.
-    Members(MembersFile),
-    /// What each server should have.
-    #[cfg(feature = "payload")]
-    Plan(Box<PlanFile>),
-}
-
-impl Expected {
-    fn parse(file: &Path, text: &str) -> Result<Expected, Failure> {
-        #[cfg(feature = "payload")]
-        if PlanFile::is_one(text.as_bytes()) {
-            let plan = PlanFile::decode(text.as_bytes())
-                .map_err(|reason| Failure::unable(anyhow!("--expect: {}: {reason}", file.display())))?;
-            return Ok(Expected::Plan(Box::new(plan)));
-        }
-        MembersFile::parse(text).map(Expected::Members).map_err(|error| unexpected(file, error))
-    }
-
-    fn compare(&self, file: &Path, report: &Report) -> Result<Vec<Finding>, Failure> {
-        match self {
-            Expected::Members(members) => {
-                compare_members(members, &report.nodes).map_err(|error| unexpected(file, error))
-            }
-            #[cfg(feature = "payload")]
-            Expected::Plan(plan) => recover::compare(plan, &report.nodes).map_err(Failure::unable),
-        }
-    }
-}
-
-fn unexpected(file: &Path, error: MembersError) -> Failure {
-    Failure::unable(anyhow!(error).context(format!("--expect: {}", file.display())))
 }
 
 fn pages(pages: &op_conductor_init::bolt::PageCounts) -> Value {
