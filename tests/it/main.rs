@@ -14,6 +14,7 @@ mod common;
 
 mod backup;
 mod cli;
+mod completions;
 mod corpus;
 mod damage;
 mod findings;
@@ -27,4 +28,5 @@ mod quorum;
 mod recover;
 mod replace;
 mod restore;
+mod schemas;
 mod views;

@@ -198,3 +198,25 @@ fn members_leader_and_head_are_changed_by_flags() {
     assert_eq!(code, 0, "{stderr}");
     insta::assert_snapshot!(stdout);
 }
+
+/// The call is killed at any moment: each server is as it was, or as planned, and the next call finishes it for all.
+#[test]
+fn an_apply_that_is_killed_leaves_old_or_new_and_the_next_one_finishes() {
+    let mut interrupted = 0;
+    for step in 0..25 {
+        let left = Left::new();
+        left.plan(&[left.server("a"), left.server("b"), left.server("c")]);
+        let (plan, state) = (left.path("plan.json"), left.state.to_str().unwrap());
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_op-conductor-init"));
+        command.args(["recover", "apply", &plan, "--state-dir", state]).env_clear();
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(step * 4));
+        let _ = child.kill();
+        interrupted += usize::from(!child.wait().unwrap().success());
+        let (code, _, stderr) = run(&["recover", "apply", &plan, "--state-dir", state]);
+        assert_eq!(code, 0, "after {step}: {stderr}");
+        let (code, stdout, _) = run(&["verify", "--state-dir", state, "--expect", &plan]);
+        assert_eq!(code, 0, "after {step}: {stdout}");
+    }
+    assert!(interrupted > 0, "some calls were killed in time");
+}

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use op_conductor_init::recover::{self, Applied, ApplyOptions, Change, PlanFile, Target};
-use serde_json::json;
 
+use super::super::answer::recover::RecoverApply;
 use super::super::args::{FormatOption, LockTimeoutOption, OwnerOption};
-use super::super::failure::Failure;
-use super::super::generate::talk_about_recovery;
+use super::super::failure::{Failure, Verdict};
+use super::super::generate::report_recovery;
+use super::super::output::{print, print_json};
 use super::super::text::table;
 use super::super::values::Format;
-use super::super::{Outcome, answer};
 use super::failure;
 
 /// A plan isn't read further: its head has a few MiB, twice as long in hexadecimal.
@@ -71,7 +71,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let plan = read_plan(&self.plan)?;
         let (target, directory) = match (&self.output_dir, &self.state_dir) {
             (Some(path), _) => (Target::New(path), path),
@@ -83,12 +83,12 @@ impl Options {
         options.owner = self.owner.get();
         options.lock_timeout = self.lock_timeout.get();
         let applied = recover::apply(&plan, target, &options).map_err(failure)?;
-        applied.recovered.iter().for_each(talk_about_recovery);
-        answer(&match self.format.get() {
-            Format::Text => self.text(&plan, &applied, directory),
-            Format::Json => json_text(&plan, &applied, directory),
-        })?;
-        Ok(Outcome::Fine)
+        applied.recovered.iter().for_each(report_recovery);
+        match self.format.get() {
+            Format::Text => print(&self.text(&plan, &applied, directory))?,
+            Format::Json => print_json(&RecoverApply::new(&plan, &applied, directory))?,
+        }
+        Ok(Verdict::Fine)
     }
 
     fn text(&self, plan: &PlanFile, applied: &Applied, directory: &Path) -> String {
@@ -125,16 +125,4 @@ pub(crate) fn read_plan(path: &Path) -> Result<PlanFile, Failure> {
         let error = anyhow!("{} is not a plan: {reason}", path.display());
         Failure::unable(error).with_hint(Some("`recover plan --output FILE` writes one"))
     })
-}
-
-fn json_text(plan: &PlanFile, applied: &Applied, directory: &Path) -> String {
-    let server = |(id, change): &(String, Change)| json!({"id": id, "change": change});
-    let value = json!({
-        "format_version": 1,
-        "directory": directory.to_string_lossy(),
-        "leader": plan.leader,
-        "servers": applied.servers.iter().map(server).collect::<Vec<_>>(),
-        "replaced": applied.replaced.as_ref().map(|path| path.to_string_lossy()),
-    });
-    format!("{value:#}\n")
 }

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use op_conductor_init::recover;
 
-use super::super::failure::Failure;
+use super::super::answer::recover::RecoverCollect;
+use super::super::args::FormatOption;
+use super::super::failure::{Failure, Verdict};
+use super::super::output::{notice, print, print_json};
 use super::super::text::count;
-use super::super::{Outcome, answer, talk};
+use super::super::values::Format;
 use super::{failure, output};
 
 const HELP: &str = "\
@@ -37,17 +40,23 @@ pub(crate) struct Options {
     /// The file to write; it must be new
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let collected = recover::collect(&self.directory).map_err(failure)?;
         for server in collected.servers.iter().filter(|server| server.facts.running) {
-            talk(format_args!("warning: {} runs: stop it, and collect again", server.facts.id));
+            notice(format_args!("warning: {} runs: stop it, and collect again", server.facts.id));
         }
         output::write_new(&self.output, &collected.encode())?;
         let servers = count(collected.servers.len() as u64, "server", "servers");
-        answer(&format!("Collected the facts about {servers} in {}\n", self.output.display()))?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Text => print(&format!("Collected the facts about {servers} in {}\n", self.output.display()))?,
+            Format::Json => print_json(&RecoverCollect::new(&collected, &self.output))?,
+        }
+        Ok(Verdict::Fine)
     }
 }

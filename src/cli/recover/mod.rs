@@ -9,8 +9,7 @@ mod text;
 use clap::Subcommand;
 use op_conductor_init::recover::Error;
 
-use super::Outcome;
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 
 const HELP: &str = "\
 When a quorum is lost:
@@ -53,7 +52,7 @@ enum RecoverVerb {
 }
 
 impl RecoverCommand {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match &self.verb {
             RecoverVerb::Plan(options) => options.run(),
             RecoverVerb::Apply(options) => options.run(),

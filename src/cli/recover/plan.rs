@@ -13,13 +13,13 @@ use op_conductor_init::raft::{Configuration, Server, Suffrage};
 use op_conductor_init::recover::{
     self, Client, GUARDS, HeadChoice, Input, MemberChanges, Members, PlanOptions, Planned, WhichHead,
 };
-use serde_json::json;
 
+use super::super::answer::recover::RecoverPlan;
 use super::super::args::FormatOption;
-use super::super::failure::Failure;
+use super::super::failure::{Failure, Verdict};
 use super::super::head::HeadOptions;
+use super::super::output::{print, print_json};
 use super::super::values::Format;
-use super::super::{Outcome, answer};
 use super::{failure, output, text};
 
 /// A list of members of more bytes isn't read.
@@ -144,7 +144,7 @@ fn id_and_address(text: &str) -> Result<(String, String), String> {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let inputs = recover::read_inputs(&self.inputs).map_err(failure)?;
         let members = self.members.choose(&inputs.list)?;
         let (head, client) = self.head()?;
@@ -156,11 +156,11 @@ impl Options {
         if let Some(path) = self.output.as_ref().filter(|_| !refused) {
             output::write_new(path, &planned.file.encode())?;
         }
-        answer(&match self.format.get() {
-            Format::Text => text::plan(&planned, self.output.as_deref()),
-            Format::Json => json_text(&planned),
-        })?;
-        if refused { Err(refusal(&planned)) } else { Ok(Outcome::Fine) }
+        match self.format.get() {
+            Format::Text => print(&text::plan(&planned, self.output.as_deref()))?,
+            Format::Json => print_json(&RecoverPlan::new(&planned, self.output.as_deref()))?,
+        }
+        if refused { Err(refusal(&planned)) } else { Ok(Verdict::Fine) }
     }
 
     /// The head, and what the execution client has.
@@ -241,16 +241,5 @@ fn refusal(planned: &Planned) -> Failure {
     let flags: Vec<String> = planned.refused_by.iter().map(|id| format!("--allow {id}")).collect();
     let error = anyhow!("refused by {}: no plan was written", planned.refused_by.join(", "));
     let hint = format!("explain ID says what each means; when what it asks for is done: {}", flags.join(" "));
-    Failure::refused(error).with_hint(Some(hint))
-}
-
-fn json_text(planned: &Planned) -> String {
-    let value = json!({
-        "format_version": 1,
-        "status": if planned.refused_by.is_empty() { "planned" } else { "refused" },
-        "refused_by": planned.refused_by,
-        "findings": planned.findings,
-        "plan": planned.file,
-    });
-    format!("{value:#}\n")
+    Failure::refused(error).with_hint(Some(hint)).after_answer()
 }
