@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use op_conductor_init::backup::{self, Error, Form, NodeEntry};
-use serde_json::json;
 
+use super::answer::backups::Backup as Answer;
 use super::args::{FormatOption, LockTimeoutOption, StateDirOption};
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
+use super::output::{notice, print, print_json};
 use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
 use super::verify::finding_text;
-use super::{Outcome, answer, talk};
 
 const HELP: &str = "\
 Examples:
@@ -57,7 +57,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let form = if self.archive { Form::Archive } else { Form::Directory };
         let made = backup::backup(
             self.state_dir.path(),
@@ -68,16 +68,13 @@ impl Options {
         );
         let made = made.map_err(failure)?;
         for path in &made.left_out {
-            talk(format_args!("note: no part of raft's state, and not in the backup: {}", path.display()));
+            notice(format_args!("note: no part of raft's state, and not in the backup: {}", path.display()));
         }
-        answer(&match self.format.get() {
-            Format::Text => text(&made),
-            Format::Json => {
-                let value = json!({"backup": made.path, "manifest": made.manifest, "findings": made.findings, "left_out": made.left_out});
-                format!("{value:#}\n")
-            }
-        })?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Text => print(&text(&made))?,
+            Format::Json => print_json(&Answer::new(&made))?,
+        }
+        Ok(Verdict::Fine)
     }
 }
 

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use op_conductor_init::compact::{self, Compacted, Error, Target};
-use serde_json::json;
 
+use super::answer::backups::Compaction;
 use super::args::{FormatOption, LockTimeoutOption, StateDirOption};
-use super::failure::{Failure, directory_hint, server_hint};
-use super::generate::talk_about_recovery;
+use super::failure::{Failure, Verdict, directory_hint, server_hint};
+use super::generate::report_recovery;
+use super::output::{notice, print, print_json};
 use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
-use super::{Outcome, answer, talk};
 
 const HELP: &str = "\
 Examples:
@@ -61,20 +61,20 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let target = self.output_dir.as_deref().map_or(Target::InPlace, Target::Directory);
         let outcome = compact::compact(self.state_dir.path(), target, self.lock_timeout.get(), &Bar::bytes("compact"))
             .map_err(failure)?;
-        outcome.recovered.iter().for_each(talk_about_recovery);
+        outcome.recovered.iter().for_each(report_recovery);
         let kept = match outcome.replaced {
             Some(replaced) if self.discard_replaced => discard(replaced, "compacted")?,
             replaced => replaced,
         };
-        answer(&match self.format.get() {
-            Format::Text => text(&outcome.files, kept.as_deref()),
-            Format::Json => format!("{:#}\n", json!({"files": outcome.files, "replaced": kept})),
-        })?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Text => print(&text(&outcome.files, kept.as_deref()))?,
+            Format::Json => print_json(&Compaction::new(&outcome.files, kept.as_deref()))?,
+        }
+        Ok(Verdict::Fine)
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn discard(replaced: PathBuf, done: &str) -> Result<Option<PathBuf>, 
         .with_context(|| format!("{done}, but {} could not be removed", replaced.display()))
         .map_err(Failure::unable)?;
     for path in &kept {
-        talk(format_args!("note: not a file of raft's, and kept: {}", path.display()));
+        notice(format_args!("note: not a file of raft's, and kept: {}", path.display()));
     }
     Ok(replaced.exists().then_some(replaced))
 }

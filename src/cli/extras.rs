@@ -6,8 +6,8 @@ use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::failure::Failure;
-use super::{Outcome, answer};
+use super::failure::{Failure, Verdict};
+use super::output::print;
 
 const NAME: &str = "op-conductor-init";
 
@@ -36,20 +36,25 @@ pub(super) struct Man {
 }
 
 impl Completions {
-    pub(super) fn run(&self, mut command: Command) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, mut command: Command) -> Result<Verdict, Failure> {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut command, NAME, &mut text);
-        answer(&String::from_utf8_lossy(&text))?;
-        Ok(Outcome::Fine)
+        let mut text = String::from_utf8_lossy(&text).into_owned();
+        if self.shell == Shell::Bash {
+            // clap_complete 4.6 mixes two ways to write the dashes of the name, and finds no verb below the first level.
+            text = text.replace("op__subcmd__conductor__subcmd__init", "op__conductor__init");
+        }
+        print(&text)?;
+        Ok(Verdict::Fine)
     }
 }
 
 impl Man {
-    pub(super) fn run(&self, command: Command) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, command: Command) -> Result<Verdict, Failure> {
         let directory = &self.output_dir;
         clap_mangen::generate_to(command.name(NAME), directory)
             .with_context(|| format!("--output-dir: writing man pages to {}", directory.display()))
             .map_err(Failure::unable)?;
-        Ok(Outcome::Fine)
+        Ok(Verdict::Fine)
     }
 }

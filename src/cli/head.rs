@@ -7,7 +7,7 @@ use op_conductor_init::head::{BlockId, Endpoint, Error, JsonError, RpcError, Sou
 use op_conductor_init::payload::{EnvelopeError, RightHash};
 
 use super::failure::Failure;
-use super::talk;
+use super::output::notice;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Unsafe head")]
@@ -80,7 +80,7 @@ impl HeadOptions {
             Failure::unable(anyhow::Error::new(error).context(place)).with_hint(hint)
         })?;
         if head.hash == Some(RightHash::OnlyAsIsthmus) {
-            talk(
+            notice(
                 "warning: nothing was ever withdrawn from this chain, and op-conductor can't store all of such a block of \
                  Isthmus: each execution client must be at it. op-node refuses it when op-conductor posts it to one that \
                  is at its parent",

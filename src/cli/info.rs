@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::{Value, json};
-
+use super::answer::state::{Entry, Info, NodeInfo, members};
 use super::args::{FormatOption, StateDirOption};
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 use super::log::entry::content;
+use super::output::{print, print_json};
 use super::text::{bytes, count, index_range, known, table};
 use super::values::Format;
-use super::{Outcome, answer};
 use op_conductor_init::payload::{Release, StoredHead};
-use op_conductor_init::raft::{ConfigurationAt, Index, Log, LogType, Server, StableState};
+use op_conductor_init::raft::{Index, Log, StableState};
 use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::entries::Entries;
 use op_conductor_init::state::{Depth, Node, Servers, StateDir};
@@ -45,45 +44,30 @@ pub(super) struct Options {
     format: FormatOption,
 }
 
-/// More members than any cluster has.
-const MOST_MEMBERS: usize = 10_000;
-
-/// An entry of the list.
-#[derive(Debug, serde::Serialize)]
-struct Row {
-    index: u64,
-    term: u64,
-    #[serde(rename = "type")]
-    kind: String,
-    data_len: usize,
-    appended_at: Option<String>,
-    content: Option<String>,
-}
-
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let servers = Servers::find(self.state_dir.path()).map_err(Failure::unable)?;
         let single = servers.dirs().len() == 1;
         let mut nodes = Vec::new();
         for dir in servers.dirs() {
             nodes.push(read(dir, if single { self.entries } else { 0 })?);
         }
-        answer(&match self.format.get() {
+        match self.format.get() {
             Format::Json => {
-                let values: Vec<Value> = nodes.iter().map(|(node, rows)| node_json(node, rows, single)).collect();
-                format!("{:#}\n", json!({"nodes": values}))
+                let nodes = nodes.iter().map(|(node, entries)| NodeInfo::new(node, single.then_some(entries)));
+                print_json(&Info { nodes: nodes.collect() })?;
             }
-            Format::Text => match nodes.as_slice() {
+            Format::Text => print(&match nodes.as_slice() {
                 [(node, rows)] => node_text(node, rows),
                 _ => cluster_text(self.state_dir.path(), &nodes),
-            },
-        })?;
+            })?,
+        }
         let unreadable: Vec<String> = nodes.iter().flat_map(|(node, _)| unreadable(node)).collect();
         if unreadable.is_empty() {
-            return Ok(Outcome::Fine);
+            return Ok(Verdict::Fine);
         }
         let hint = "verify says what to do";
-        Err(Failure::unable(anyhow::anyhow!(unreadable.join("\nerror: "))).with_hint(Some(hint)))
+        Err(Failure::unable(anyhow::anyhow!(unreadable.join("\nerror: "))).with_hint(Some(hint)).after_answer())
     }
 }
 
@@ -97,7 +81,7 @@ fn unreadable(node: &Node) -> Vec<String> {
     files.filter_map(line).collect()
 }
 
-fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
+fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Entry>), Failure> {
     let mut rows = VecDeque::new();
     // Only to leave out what won't be shown: a running node may go on.
     let last =
@@ -117,10 +101,10 @@ fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
     Ok((node, rows))
 }
 
-fn row(log: &Log<'_>) -> Row {
+fn row(log: &Log<'_>) -> Entry {
     let data = log.data.as_deref().unwrap_or_default();
     let content = Some(content(log.kind, data)).filter(|content| !content.is_empty());
-    Row {
+    Entry {
         index: log.index.0,
         term: log.term.0,
         kind: log.kind.to_string(),
@@ -170,7 +154,7 @@ fn head_text(node: &Node) -> String {
     )
 }
 
-fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
+fn node_text(node: &Node, rows: &VecDeque<Entry>) -> String {
     let candidacy = node.candidacy();
     let will = if candidacy.will { "yes" } else { "no" };
     let mut text = format!("Server {} in {}\n\n", node.id, node.path.display());
@@ -207,7 +191,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
     }
     if let Some(latest) = node.latest_configuration() {
         _ = writeln!(text, "\nMembers, by the latest configuration (entry {}):", latest.index);
-        let (servers, omitted) = members(&latest);
+        let (servers, omitted) = members(&latest.configuration.servers);
         text += &table(
             &["ID", "ADDRESS", "SUFFRAGE"],
             servers.iter().map(|server| vec![server.id.clone(), server.address.clone(), server.suffrage.to_string()]),
@@ -223,7 +207,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
             String::new()
         };
         _ = writeln!(text, "\nEntries{of}:");
-        let row = |row: &Row| {
+        let row = |row: &Entry| {
             let content = row.content.clone().or_else(|| row.appended_at.clone()).unwrap_or_default();
             vec![row.index.to_string(), row.term.to_string(), row.kind.clone(), bytes(row.data_len as u64), content]
         };
@@ -243,7 +227,7 @@ fn findings_line(findings: usize) -> String {
     }
 }
 
-fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
+fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Entry>)]) -> String {
     let mut text = format!("{} servers in {}\n\n", nodes.len(), path.display());
     let mut rows: Vec<Vec<String>> = nodes.iter().map(|(node, _)| cluster_row(node)).collect();
     let marked = mark_differences(&mut rows);
@@ -291,58 +275,4 @@ fn mark_differences(rows: &mut [Vec<String>]) -> bool {
         }
     }
     marked
-}
-
-/// The members to show, and how many are left out: a damaged entry can have one a byte.
-fn members(at: &ConfigurationAt) -> (&[Server], usize) {
-    let servers = &at.configuration.servers;
-    let shown = servers.len().min(MOST_MEMBERS);
-    (&servers[..shown], servers.len() - shown)
-}
-
-fn configuration_json(at: &ConfigurationAt) -> Value {
-    let (servers, omitted) = members(at);
-    let mut value = json!({"index": at.index, "servers": servers});
-    if omitted > 0 {
-        value["servers_omitted"] = json!(omitted);
-    }
-    value
-}
-
-fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
-    let latest = node.latest_configuration();
-    let by_type = node.log.by_type.iter().map(|(kind, count)| (LogType::from_byte(*kind).to_string(), json!(count)));
-    let store = |store: &op_conductor_init::state::Store| {
-        json!({
-            "file_len": store.file_len,
-            "page_size": store.page_size,
-            "page_count": store.page_count,
-            "free_pages": store.free_pages,
-            "txid": store.txid.0,
-        })
-    };
-    let snapshot = |meta: &op_conductor_init::raft::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
-    let (log, stable) = (node.known_log(), node.known_stable());
-    let mut value = json!({
-        "id": node.id,
-        "path": node.path,
-        "current_term": stable.map(StableState::term),
-        "vote": stable.and_then(StableState::vote).map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
-        "first_index": log.and_then(|log| log.first).map(|first| first.0),
-        "last_index": log.and_then(|log| log.last).map(|last| last.0),
-        "last_term": node.known_last().map(|(_, term)| term),
-        "entry_count": log.map(|log| log.count),
-        "entries_by_type": by_type.collect::<serde_json::Map<_, _>>(),
-        "unsafe_head": node.head,
-        "configuration": latest.map(|at| configuration_json(&at)),
-        "campaign": node.candidacy(),
-        "snapshots": node.snapshots.listed.iter().map(snapshot).collect::<Vec<_>>(),
-        "log_store": store(&node.log_store),
-        "stable_store": store(&node.stable_store),
-        "finding_count": node.findings.len(),
-    });
-    if single {
-        value["entries"] = json!(rows);
-    }
-    value
 }

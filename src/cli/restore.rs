@@ -1,22 +1,23 @@
 //! `restore`: a backup in the place of servers' directories.
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use op_conductor_init::backup::Backup;
 use op_conductor_init::restore::{self, Error, FileChange, GUARDS, NodeChange, Plan, Rename};
-use serde_json::json;
 
+use super::answer::backups::{Restore as Answer, RestoreStatus};
+use super::answer::shown;
 use super::args::{FormatOption, LockTimeoutOption, OwnerOption, StateDirOption};
-use super::failure::{Failure, directory_hint, server_hint};
-use super::generate::talk_about_recovery;
+use super::failure::{Failure, Verdict, directory_hint, server_hint};
+use super::generate::report_recovery;
+use super::output::{notice, print, print_json};
 use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
 use super::verify::finding_text;
-use super::{Outcome, answer, talk};
 
 /// So many files are shown to people.
 const MOST_FILES: usize = 40;
@@ -108,8 +109,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        // What is no backup is told before there is talk of asking.
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
+        // What is no backup is told before anything is asked.
         Backup::open(&self.backup_dir).map_err(|error| failure(error.into()))?;
         if !(self.force || self.dry_run || io::stdin().is_terminal()) {
             let error = anyhow::anyhow!("there is no terminal to ask on, and no --force: nothing was changed");
@@ -128,12 +129,13 @@ impl Options {
         };
         let prepared = restore::prepare(&options, &Bar::bytes("restore")).map_err(failure)?;
         if !prepared.plan.left_out.is_empty() {
-            talk(format_args!("note: not a file of raft's, and not restored: {}", prepared.plan.left_out.join(", ")));
+            notice(format_args!("note: not a file of raft's, and not restored: {}", prepared.plan.left_out.join(", ")));
         }
         let refused = !prepared.plan.refused_by.is_empty();
         if self.dry_run || refused {
-            self.answer(&prepared.plan, "planned", None)?;
-            return if refused { Err(refusal(&prepared.plan)) } else { Ok(Outcome::Fine) };
+            let status = if refused { RestoreStatus::Refused } else { RestoreStatus::Planned };
+            self.answer(&prepared.plan, status, None)?;
+            return if refused { Err(refusal(&prepared.plan)) } else { Ok(Verdict::Fine) };
         }
         if self.discard_replaced
             && let Some(node) = prepared.plan.nodes.iter().find(|node| node.now_unreadable.is_some())
@@ -143,35 +145,38 @@ impl Options {
             return Err(Failure::refused(error).with_hint(Some("restore without --discard-replaced")));
         }
         if self.format.get() == Format::Text {
-            answer(&text(&prepared.plan))?;
+            print(&text(&prepared.plan))?;
         }
         if !self.force && !confirmed()? {
-            talk("declined: nothing was changed");
-            return Ok(Outcome::Bad);
+            notice("declined: nothing was changed");
+            if self.format.get() == Format::Json {
+                self.answer(&prepared.plan, RestoreStatus::Declined, None)?;
+            }
+            return Ok(Verdict::Bad);
         }
         let (plan, committed) = prepared.commit();
         let committed = committed.map_err(failure)?;
-        committed.iter().flat_map(|committed| &committed.recovered).for_each(talk_about_recovery);
+        committed.iter().flat_map(|committed| &committed.recovered).for_each(report_recovery);
         let replaced = match committed.and_then(|committed| committed.replaced) {
             Some(replaced) if self.discard_replaced => super::compact::discard(replaced, "restored")?,
             replaced => replaced,
         };
         match self.format.get() {
-            Format::Json => self.answer(&plan, "restored", replaced.as_deref())?,
+            Format::Json => self.answer(&plan, RestoreStatus::Restored, replaced.as_deref())?,
             Format::Text => {
                 let kept = replaced.map(|path| format!(" What was there is in {}.", path.display()));
                 let servers = count(plan.nodes.len() as u64, "server", "servers");
-                answer(&format!("Restored {servers}.{}\n", kept.unwrap_or_default()))?;
+                print(&format!("Restored {servers}.{}\n", kept.unwrap_or_default()))?;
             }
         }
-        Ok(Outcome::Fine)
+        Ok(Verdict::Fine)
     }
 
-    fn answer(&self, plan: &Plan, status: &str, replaced: Option<&std::path::Path>) -> Result<(), Failure> {
-        answer(&match self.format.get() {
-            Format::Text => text(plan),
-            Format::Json => format!("{:#}\n", json!({"status": status, "plan": plan, "replaced": replaced})),
-        })
+    fn answer(&self, plan: &Plan, status: RestoreStatus, replaced: Option<&Path>) -> Result<(), Failure> {
+        match self.format.get() {
+            Format::Text => print(&text(plan)),
+            Format::Json => print_json(&Answer { status, plan, replaced: replaced.map(shown) }),
+        }
     }
 }
 
@@ -179,7 +184,7 @@ fn refusal(plan: &Plan) -> Failure {
     let flags: Vec<String> = plan.refused_by.iter().map(|id| format!("--allow {id}")).collect();
     let error = anyhow::anyhow!("refused by {}: nothing was changed", plan.refused_by.join(", "));
     let hint = format!("explain ID says more of each; to restore all the same: {}", flags.join(" "));
-    Failure::refused(error).with_hint(Some(hint))
+    Failure::refused(error).with_hint(Some(hint)).after_answer()
 }
 
 /// Asks; anything but yes is no.

@@ -57,8 +57,10 @@ pub struct Options<'a> {
 #[derive(Debug, Serialize)]
 pub struct Plan {
     /// The backup.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub backup: PathBuf,
     /// The directory whose entries are replaced.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub root: PathBuf,
     /// The servers.
     pub nodes: Vec<NodeChange>,
@@ -78,6 +80,7 @@ pub struct NodeChange {
     /// Its id in the backup.
     pub id: String,
     /// Its directory.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub directory: PathBuf,
     /// What is there; none when nothing is.
     pub now: Option<NodeInfo>,
@@ -91,6 +94,7 @@ pub struct NodeChange {
 #[derive(Debug, Serialize)]
 pub struct FileChange {
     /// Its path, relative to the root.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub path: PathBuf,
     /// Bytes that it has; none when it isn't there.
     pub now: Option<u64>,

@@ -46,7 +46,7 @@ pub(super) fn compare(
                 Finding::new("CLUSTER-007", Severity::Error, message)
                     .in_node(&node.id)
                     .at_index(first.0)
-                    .hint("generate all nodes together, or remove the description that belongs to other state"),
+                    .hint("remove the description, or the directories, that belong to another cluster"),
             );
         }
     }

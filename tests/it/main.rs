@@ -14,6 +14,7 @@ mod common;
 
 mod backup;
 mod cli;
+mod completions;
 mod corpus;
 mod damage;
 mod findings;
@@ -26,4 +27,5 @@ mod prune;
 mod quorum;
 mod replace;
 mod restore;
+mod schemas;
 mod views;

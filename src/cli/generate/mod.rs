@@ -1,6 +1,5 @@
 //! `generate`: writes the state of a cluster that has never run.
 
-mod json;
 mod text;
 
 use std::path::PathBuf;
@@ -13,10 +12,11 @@ use op_conductor_init::durable::{Recovery, Root};
 use op_conductor_init::generate::{self, Change, Error, HasRun, Outcome, WriteOptions};
 use op_conductor_init::plan::Plan;
 
+use super::answer::generate::Answer;
 use super::args::{FormatOption, LockTimeoutOption, OwnerOption};
 use super::failure::{Failure, directory_hint, server_hint};
+use super::output::{notice, print, print_json};
 use super::values::{self, Format};
-use super::{answer, talk};
 
 const HELP: &str = "\
 Examples:
@@ -113,7 +113,7 @@ impl Generate {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let spec = ClusterSpec::parse(&self.spec_text()).map_err(|errors| spec_failure(&errors))?;
         for warning in spec.warnings() {
-            talk(format_args!("warning: {warning}"));
+            notice(format_args!("warning: {warning}"));
         }
         let payload = self.payload()?;
         let plan = match &payload {
@@ -122,10 +122,10 @@ impl Generate {
         };
         generate::check_only(&plan, self.only.as_deref()).map_err(failure)?;
         let outcome = if self.dry_run { self.look(&plan).map(|()| None)? } else { Some(self.write(&plan)?) };
-        answer(&match self.format.get() {
-            Format::Text => text::answer(&plan, self, outcome.as_ref()),
-            Format::Json => json::answer(&plan, self, outcome.as_ref()),
-        })
+        match self.format.get() {
+            Format::Text => print(&text::answer(&plan, self, outcome.as_ref())),
+            Format::Json => print_json(&Answer::new(&plan, &self.output_dir, self.page_size, outcome.as_ref())),
+        }
     }
 
     /// The unsafe head, when one is asked for.
@@ -166,15 +166,15 @@ impl Generate {
         let root = Root::open(&self.output_dir, self.owner.get(), self.lock_timeout.get());
         let root = root.map_err(|error| failure(error.into()))?;
         let outcome = generate::write(plan, root, &self.write_options()).map_err(failure)?;
-        outcome.recovered.iter().for_each(talk_about_recovery);
+        outcome.recovered.iter().for_each(report_recovery);
         for server in &outcome.run {
-            talk(format_args!("note: replaced {}", has_run(server)));
+            notice(format_args!("note: replaced {}", has_run(server)));
         }
         if !outcome.foreign.is_empty() {
-            talk(format_args!("note: left as it was: {}", outcome.foreign.join(", ")));
+            notice(format_args!("note: left as it was: {}", outcome.foreign.join(", ")));
         }
         if let Some(replaced) = &outcome.replaced {
-            talk(format_args!("note: what was there before is in {}", replaced.display()));
+            notice(format_args!("note: what was there before is in {}", replaced.display()));
         }
         Ok(outcome)
     }
@@ -201,11 +201,11 @@ pub(super) fn election(text: &str) -> Election {
     if text == "open" { Election::Open } else { Election::Named }
 }
 
-pub(crate) fn talk_about_recovery(recovery: &Recovery) {
+pub(super) fn report_recovery(recovery: &Recovery) {
     let entries = recovery.entries.join(", ");
     match &recovery.undone {
-        None => talk(format_args!("note: finished a replacement that had been interrupted: {entries}")),
-        Some(cause) => talk(format_args!("note: undid a replacement that had been interrupted: {entries} ({cause})")),
+        None => notice(format_args!("note: finished a replacement that had been interrupted: {entries}")),
+        Some(cause) => notice(format_args!("note: undid a replacement that had been interrupted: {entries} ({cause})")),
     }
 }
 

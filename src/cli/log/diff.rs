@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use op_conductor_init::raft::codec::decode_log;
 use op_conductor_init::raft::{Index, Log};
 use op_conductor_init::state::entries::{Bounds, Entries};
-use serde_json::{Value, json};
 
-use super::entry::{Columns, to_json};
+use super::entry::Columns;
 use super::{failure, open};
+use crate::cli::answer::log::Diff as Answer;
 use crate::cli::args::FormatOption;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::output::{print, print_json};
 use crate::cli::values::Format;
-use crate::cli::{Outcome, answer};
 
 /// Compare the logs of two servers, or of a server and its backup: the first index that differs, and how
 #[derive(Debug, clap::Args)]
@@ -47,15 +47,17 @@ struct Common {
 }
 
 impl Diff {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let bounds = [bounds(&self.a)?, bounds(&self.b)?];
         let from = bounds[0].zip(bounds[1]).map_or(Index(0), |(a, b)| a.0.max(b.0));
         let common = compare(open("A", &self.a, from)?, open("B", &self.b, from)?)?;
-        answer(&match self.format.get() {
-            Format::Text => self.text(bounds, &common),
-            Format::Json => format!("{:#}\n", self.json(bounds, &common)),
-        })?;
-        Ok(if common.differs.is_some() { Outcome::Bad } else { Outcome::Fine })
+        match self.format.get() {
+            Format::Text => print(&self.text(bounds, &common))?,
+            Format::Json => {
+                print_json(&Answer::new([&self.a, &self.b], bounds, common.equal, common.differs.as_ref()))?;
+            }
+        }
+        Ok(if common.differs.is_some() { Verdict::Bad } else { Verdict::Fine })
     }
 
     fn text(&self, bounds: [Bounds; 2], common: &Common) -> String {
@@ -82,19 +84,6 @@ impl Diff {
             };
         }
         text
-    }
-
-    fn json(&self, bounds: [Bounds; 2], common: &Common) -> Value {
-        let range = |bounds: Bounds| bounds.map(|(first, last)| json!({"first_index": first, "last_index": last}));
-        let entry = |bytes: &[u8]| {
-            decode_log(bytes).map_or_else(|it| json!({"error": it.to_string()}), |it| to_json(&it, false))
-        };
-        json!({
-            "a": {"path": self.a, "log": range(bounds[0])},
-            "b": {"path": self.b, "log": range(bounds[1])},
-            "equal": range(common.equal),
-            "differs": common.differs.as_ref().map(|(index, a, b)| json!({"index": index, "a": entry(a), "b": entry(b)})),
-        })
     }
 }
 

@@ -8,9 +8,9 @@ use op_conductor_init::report::Progress;
 use op_conductor_init::state::entries::Indexes;
 use op_conductor_init::transfer::{Line, payload_directory};
 
-use super::{Listens, Output, StateDirOption, failure, open};
-use crate::cli::Outcome;
-use crate::cli::failure::Failure;
+use super::{StateDirOption, failure, open};
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::output::{Lines, Reader};
 use crate::cli::progress::Bar;
 
 /// Print entries as JSON, one a line, complete: log import makes the same log of them
@@ -36,14 +36,14 @@ pub(super) struct Export {
 }
 
 impl Export {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let directory = self.directory.path()?;
         let bounds = open("--state-dir", directory, Index(0))?.bounds().map_err(failure)?;
         let range = self.indexes.clone().unwrap_or_default().within(bounds);
         let mut entries = open("--state-dir", directory, *range.start())?;
         let payloads = self.payloads.as_deref().map(payload_directory).transpose();
         let payloads = payloads.context("--payloads: making the directory").map_err(Failure::unable)?;
-        let mut output = Output::new();
+        let mut output = Lines::new();
         let bar = Bar::entries("export", range.end().0.saturating_sub(range.start().0));
         while let Some(log) = entries.next_log().map_err(failure)? {
             if log.index > *range.end() {
@@ -51,11 +51,11 @@ impl Export {
             }
             bar.advance(1);
             let line = Line::new(&log, payloads.as_deref()).context("--payloads: writing").map_err(Failure::unable)?;
-            if output.json(&line)? == Listens::No {
-                return Ok(Outcome::Fine);
+            if output.raw_json(&line)? == Reader::Gone {
+                return Ok(Verdict::Fine);
             }
         }
         output.end()?;
-        Ok(Outcome::Fine)
+        Ok(Verdict::Fine)
     }
 }

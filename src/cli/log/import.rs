@@ -12,16 +12,17 @@ use op_conductor_init::report::Progress;
 use op_conductor_init::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::{self, StateDir};
 use op_conductor_init::transfer::{Error, Imported, LineError, import, stable};
-use serde_json::json;
 
 use super::StateDirOption;
+use crate::cli::answer::log::Import as Answer;
+use crate::cli::answer::shown;
 use crate::cli::args::FormatOption;
-use crate::cli::failure::Failure;
-use crate::cli::generate::talk_about_recovery;
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::generate::report_recovery;
+use crate::cli::output::{print, print_json};
 use crate::cli::progress::Bar;
 use crate::cli::text::count;
 use crate::cli::values::{self, Format};
-use crate::cli::{Outcome, answer};
 
 /// Make a new server's directory of the lines that log export prints, in any order
 #[derive(Debug, clap::Args)]
@@ -59,7 +60,7 @@ pub(super) struct Import {
 }
 
 impl Import {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let directory = self.directory.path()?;
         if directory.symlink_metadata().is_ok() {
             return Err(exists(directory));
@@ -73,11 +74,11 @@ impl Import {
                 self.make(directory, BufReader::with_capacity(1 << 20, file), len)?
             }
         };
-        answer(&match self.format.get() {
-            Format::Text => text(directory, imported),
-            Format::Json => format!("{:#}\n", json!({"state_dir": directory, "imported": imported})),
-        })?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Text => print(&text(directory, imported))?,
+            Format::Json => print_json(&Answer { state_dir: shown(directory), imported })?,
+        }
+        Ok(Verdict::Fine)
     }
 
     /// Both stores, staged beside their place and put there at once; `len` bytes of lines are expected.
@@ -108,7 +109,7 @@ impl Import {
         let dirs = [StateDir::new(directory)];
         let mut locks = state::lock(&[], timeout).map_err(Failure::unable)?;
         let committed = staging.commit(&mut |moved| locks.hold(&dirs, moved)).map_err(Failure::unable)?;
-        committed.recovered.iter().for_each(talk_about_recovery);
+        committed.recovered.iter().for_each(report_recovery);
         Ok(imported)
     }
 

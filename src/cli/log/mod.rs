@@ -8,7 +8,6 @@ mod list;
 mod search;
 mod stats;
 
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -18,8 +17,7 @@ use op_conductor_init::raft::{Index, LogType};
 use op_conductor_init::state::Servers;
 use op_conductor_init::state::entries::{self, Block, Entries, Filter, Span};
 
-use super::Outcome;
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 
 const HELP: &str = "\
 Examples:
@@ -62,7 +60,7 @@ enum LogVerb {
 }
 
 impl LogCommand {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match &self.verb {
             None => self.list.run(),
             Some(LogVerb::Search(search)) => search.run(),
@@ -159,45 +157,6 @@ fn one_server(flag: &str, directory: &Path) -> Result<(), Failure> {
 fn failure(error: entries::Error) -> Failure {
     let damaged = matches!(error, entries::Error::Bolt { .. } | entries::Error::Entry { .. });
     Failure::unable(error).with_hint(damaged.then_some("verify tells what is wrong with the file"))
-}
-
-/// Standard output for long answers: lines as they come, and the quiet end of a pipe that has had enough.
-struct Output(BufWriter<io::StdoutLock<'static>>);
-
-/// Whether somebody still listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Listens {
-    Yes,
-    No,
-}
-
-impl Output {
-    fn new() -> Output {
-        Output(BufWriter::new(io::stdout().lock()))
-    }
-
-    fn line(&mut self, line: &str) -> Result<Listens, Failure> {
-        let written = self.0.write_all(super::printable(line).as_bytes()).and_then(|()| self.0.write_all(b"\n"));
-        listens(written)
-    }
-
-    /// A line of JSON, in which control characters are escaped already.
-    fn json(&mut self, line: &impl serde::Serialize) -> Result<Listens, Failure> {
-        let written = serde_json::to_writer(&mut self.0, line).map_err(io::Error::from);
-        listens(written.and_then(|()| self.0.write_all(b"\n")))
-    }
-
-    fn end(mut self) -> Result<Listens, Failure> {
-        listens(self.0.flush())
-    }
-}
-
-fn listens(written: io::Result<()>) -> Result<Listens, Failure> {
-    match written {
-        Ok(()) => Ok(Listens::Yes),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Listens::No),
-        Err(error) => Err(Failure::unable(anyhow::Error::new(error).context("writing to stdout"))),
-    }
 }
 
 /// The directory that all of these need.

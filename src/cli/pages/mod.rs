@@ -10,9 +10,12 @@ use clap::{Args, Subcommand};
 use op_conductor_init::bolt::{self, Metas, PageId, PageUse, Survey, TreeItem};
 use op_conductor_init::state::{self, Database};
 
-use super::failure::Failure;
+use super::answer::pages as answer;
+use super::args::FormatOption;
+use super::failure::{Failure, Verdict};
+use super::output::{print, print_json};
 use super::text::{bytes, count, table};
-use super::{Outcome, answer};
+use super::values::Format;
 
 const HELP: &str = "\
 Examples:
@@ -28,7 +31,7 @@ Exit status: 0 shown; 2 no bolt file, no such page, or an I/O error.";
 
 /// Show the pages of a bolt file: what each is for, and what is on it
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, mut_arg("format", |arg| arg.global(true)))]
 pub(super) struct Pages {
     /// The file: a raft-log.db, a raft-stable.db, or any other of bbolt
     file: PathBuf,
@@ -36,6 +39,9 @@ pub(super) struct Pages {
     /// Hide the values of all keys, so that the answer can be shown to others
     #[arg(long, global = true)]
     redact: bool,
+
+    #[command(flatten)]
+    format: FormatOption,
 
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -62,16 +68,38 @@ enum Verb {
 }
 
 impl Pages {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let text = state::read_committed(&self.file, |reader| match &self.verb {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
+        match self.format.get() {
+            Format::Text => {
+                print(&state::read_committed(&self.file, |reader| self.text(reader)).map_err(Failure::unable)?)?
+            }
+            Format::Json => {
+                print_json(&state::read_committed(&self.file, |reader| self.json(reader)).map_err(Failure::unable)?)?;
+            }
+        }
+        Ok(Verdict::Fine)
+    }
+
+    fn text(&self, reader: &Database) -> Result<String, bolt::Error> {
+        match &self.verb {
             None | Some(Verb::List) => list(reader),
             Some(Verb::Show { id, hex }) => show::page(reader, PageId(*id), *hex, self.redact),
             Some(Verb::Tree) => tree(reader),
             Some(Verb::Meta) => Ok(metas(reader.metas(), reader.file_len())),
             Some(Verb::Map) => Ok(map::map(&reader.survey()?)),
-        });
-        answer(&text.map_err(Failure::unable)?)?;
-        Ok(Outcome::Fine)
+        }
+    }
+
+    fn json(&self, reader: &Database) -> Result<answer::Pages, bolt::Error> {
+        Ok(match &self.verb {
+            None | Some(Verb::List) => answer::Pages::List(answer::List::new(reader)?),
+            Some(Verb::Show { id, hex }) => {
+                answer::Pages::Show(Box::new(answer::Page::new(reader, PageId(*id), *hex, self.redact)?))
+            }
+            Some(Verb::Tree) => answer::Pages::Tree(answer::Tree::new(reader)?),
+            Some(Verb::Meta) => answer::Pages::Meta(answer::MetaPages::new(reader.metas(), reader.file_len())),
+            Some(Verb::Map) => answer::Pages::Map(answer::Map::new(&reader.survey()?)),
+        })
     }
 }
 

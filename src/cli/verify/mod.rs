@@ -1,26 +1,26 @@
 //! `verify`: does the state hold together?
 
+mod advice;
 mod text;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use serde_json::{Value, json};
 
 pub(super) use text::finding_text;
 
+use super::answer::state::Verification;
 use super::args::StateDirOption;
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 use super::github::{self, CiFormat, CiFormatOption};
+use super::junit;
+use super::output::{print, print_json};
 use super::progress::Bar;
-use super::{Outcome, answer, junit};
 use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::payload::Release;
-use op_conductor_init::raft::StableState;
 use op_conductor_init::read_file;
 use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
-use op_conductor_init::state::Node;
 use op_conductor_init::verify::{Report, compare_members, verify};
 
 /// A list of members of more bytes isn't read.
@@ -86,7 +86,7 @@ enum FailOn {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let expected = self.expected()?;
         let mut report = verify(self.state_dir.path(), self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
         if let Some((file, expected)) = &expected {
@@ -97,19 +97,21 @@ impl Options {
         let ignored = all - report.findings.len();
         let counts = report.counts();
         let fails = counts.errors > 0 || (self.fail_on == FailOn::Warning && counts.warnings > 0);
+        let verdict = if fails { Verdict::Bad } else { Verdict::Fine };
         if let Some(file) = &self.junit {
             let suite = junit::suite(&report, self.fails_from());
             junit::write(file, suite).map_err(Failure::unable)?;
         }
-        answer(&match self.format.get() {
-            CiFormat::Text => text::text(self.state_dir.path(), &report, ignored),
-            CiFormat::Json => self.json(&report, ignored, fails),
+        let (state_dir, what_to_do) = (self.state_dir.path(), self.what_to_do(&report));
+        match self.format.get() {
+            CiFormat::Text => print(&text::text(state_dir, &report, ignored, &what_to_do, verdict))?,
+            CiFormat::Json => print_json(&Verification::new(state_dir, &report, ignored, &what_to_do, verdict))?,
             CiFormat::Github => {
                 github::add_summary(&github::summary(&report.findings, fails))?;
-                github::annotations(&report.findings)
+                print(&github::annotations(&report.findings))?;
             }
-        })?;
-        Ok(if fails { Outcome::Bad } else { Outcome::Fine })
+        }
+        Ok(verdict)
     }
 
     fn fails_from(&self) -> Severity {
@@ -128,47 +130,11 @@ impl Options {
         Ok(Some((file, MembersFile::parse(&text).map_err(|error| unexpected(file, error))?)))
     }
 
-    fn json(&self, report: &Report, ignored: usize, fails: bool) -> String {
-        let node = |node: &Node| {
-            let (log, stable) = (node.known_log(), node.known_stable());
-            json!({
-                "id": node.id,
-                "path": node.path,
-                "current_term": stable.map(StableState::term),
-                "vote": stable.and_then(StableState::vote).map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
-                "first_index": log.and_then(|log| log.first).map(|first| first.0),
-                "last_index": log.and_then(|log| log.last).map(|last| last.0),
-                "entry_count": log.map(|log| log.count),
-                "unsafe_head": node.head,
-                "log_pages": pages(&node.log_store.pages),
-                "stable_pages": pages(&node.stable_store.pages),
-            })
-        };
-        let value = json!({
-            "state_dir": self.state_dir.path(),
-            "verdict": if fails { "bad" } else { "fine" },
-            "counts": report.counts(),
-            "ignored": ignored,
-            "next_leaders": report.winners,
-            "nodes": report.nodes.iter().map(node).collect::<Vec<_>>(),
-            "findings": report.findings,
-        });
-        format!("{value:#}\n")
+    fn what_to_do(&self, report: &Report) -> advice::WhatToDo {
+        advice::what_to_do(&report.advice(), &self.state_dir.path().display().to_string())
     }
 }
 
 fn unexpected(file: &Path, error: MembersError) -> Failure {
     Failure::unable(anyhow!(error).context(format!("--expect: {}", file.display())))
-}
-
-fn pages(pages: &op_conductor_init::bolt::PageCounts) -> Value {
-    json!({
-        "page_size": pages.page_size,
-        "total": pages.total,
-        "branch": pages.branch,
-        "leaf": pages.leaf,
-        "overflow": pages.overflow,
-        "free": pages.free,
-        "freelist": pages.freelist,
-    })
 }
