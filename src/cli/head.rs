@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use op_conductor_init::head::{BlockId, Endpoint, Error, JsonError, RpcError, Source, UnsafeHead, load};
-use op_conductor_init::payload::{EnvelopeError, RightHash};
+use op_conductor_init::payload::{EnvelopeError, Head, RightHash};
 
 use super::failure::Failure;
 use super::output::notice;
@@ -42,6 +42,38 @@ pub(super) struct HeadOptions {
     no_hash_check: bool,
 }
 
+/// The options of an execution client that a stored head is compared with.
+#[derive(Debug, clap::Args)]
+pub(super) struct ClientOptions {
+    /// URL of an execution client: refuse when it is neither at the restored head nor at its parent
+    #[arg(long, value_name = "URL")]
+    execution_rpc: Option<Secret>,
+
+    /// Header for the execution client, as 'Name: value'. Repeatable
+    #[arg(long, value_name = "HEADER", requires = "execution_rpc")]
+    rpc_header: Vec<Secret>,
+}
+
+impl ClientOptions {
+    /// The latest block of the client, when there is one to ask.
+    pub(super) fn latest(&self) -> Result<Option<Head>, Failure> {
+        let Some(endpoint) = endpoint(self.execution_rpc.as_ref(), &self.rpc_header)? else { return Ok(None) };
+        let latest = load(&Source::Rpc(endpoint, BlockId::Latest), true);
+        let fail = |error| Failure::unable(anyhow::Error::new(error).context("--execution-rpc"));
+        latest.map(|latest| Some(latest.head)).map_err(fail)
+    }
+}
+
+/// The execution client of a URL and headers, which no message repeats.
+fn endpoint(url: Option<&Secret>, headers: &[Secret]) -> Result<Option<Endpoint>, Failure> {
+    let Some(url) = url else { return Ok(None) };
+    let endpoint = Endpoint::new(&url.0, headers.iter().map(|header| header.0.as_str())).map_err(|error| {
+        let flag = if matches!(error, RpcError::Header { .. }) { "--rpc-header" } else { "--execution-rpc" };
+        Failure::unable(anyhow::Error::new(error).context(flag))
+    })?;
+    Ok(Some(endpoint))
+}
+
 /// Text that is never shown in a message.
 #[derive(Clone)]
 struct Secret(String);
@@ -61,23 +93,42 @@ impl fmt::Debug for Secret {
 impl HeadOptions {
     /// The block, when one was asked for.
     pub(super) fn load(&self) -> Result<Option<UnsafeHead>, Failure> {
-        let (place, source) = match (&self.unsafe_head, &self.execution_rpc) {
-            (Some(path), _) if path.as_os_str() == "-" => ("--unsafe-head -".to_owned(), Source::Stdin),
-            (Some(path), _) => (format!("--unsafe-head {}", path.display()), Source::File(path.clone())),
-            (None, Some(url)) => {
-                let headers = self.rpc_header.iter().map(|header| header.0.as_str());
-                let endpoint = Endpoint::new(&url.0, headers).map_err(|error| {
-                    let flag =
-                        if matches!(error, RpcError::Header { .. }) { "--rpc-header" } else { "--execution-rpc" };
-                    Failure::unable(anyhow::Error::new(error).context(flag))
-                })?;
-                ("--execution-rpc".to_owned(), Source::Rpc(endpoint, self.block))
-            }
+        let source = match (&self.unsafe_head, self.endpoint()?) {
+            (Some(path), _) if path.as_os_str() == "-" => Source::Stdin,
+            (Some(path), _) => Source::File(path.clone()),
+            (None, Some(endpoint)) => Source::Rpc(endpoint, self.block),
             (None, None) => return Ok(None),
         };
-        let head = load(&source, !self.no_hash_check).map_err(|error| {
+        self.load_from(&source).map(Some)
+    }
+
+    /// The latest block of the execution client, when there is one to ask.
+    pub(super) fn latest(&self) -> Result<Option<UnsafeHead>, Failure> {
+        let Some(endpoint) = self.endpoint()? else { return Ok(None) };
+        self.load_from(&Source::Rpc(endpoint, BlockId::Latest)).map(Some)
+    }
+
+    /// Whether the head is the latest block of the execution client.
+    pub(super) fn takes_latest(&self) -> bool {
+        self.unsafe_head.is_none() && self.execution_rpc.is_some() && self.block == BlockId::Latest
+    }
+
+    /// Where the block comes from, in words that hold no secret.
+    pub(super) fn place(&self) -> String {
+        match &self.unsafe_head {
+            Some(path) => format!("--unsafe-head {}", path.display()),
+            None => "--execution-rpc".to_owned(),
+        }
+    }
+
+    fn endpoint(&self) -> Result<Option<Endpoint>, Failure> {
+        endpoint(self.execution_rpc.as_ref(), &self.rpc_header)
+    }
+
+    fn load_from(&self, source: &Source) -> Result<UnsafeHead, Failure> {
+        let head = load(source, !self.no_hash_check).map_err(|error| {
             let hint = hint(&error);
-            Failure::unable(anyhow::Error::new(error).context(place)).with_hint(hint)
+            Failure::unable(anyhow::Error::new(error).context(self.place())).with_hint(hint)
         })?;
         if head.hash == Some(RightHash::OnlyAsIsthmus) {
             notice(
@@ -86,7 +137,7 @@ impl HeadOptions {
                  is at its parent",
             );
         }
-        Ok(Some(head))
+        Ok(head)
     }
 }
 

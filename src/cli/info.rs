@@ -132,7 +132,8 @@ fn vote(node: &Node) -> String {
 /// Id of the member with an address: a vote records the address.
 fn candidate(node: &Node, address: &str) -> Option<String> {
     let latest = node.latest_configuration()?;
-    latest.configuration.servers.into_iter().find(|server| server.address == address).map(|server| server.id)
+    let found = latest.configuration.servers.iter().find(|server| server.address == address);
+    found.map(|server| server.id.clone())
 }
 
 fn log_range(node: &Node) -> String {
@@ -201,6 +202,9 @@ fn node_text(node: &Node, rows: &VecDeque<Entry>) -> String {
         ("Stable store", file(&node.stable_store)),
     ] {
         _ = writeln!(text, "  {name:<13} {value}");
+    }
+    if node.is_recovered() {
+        _ = writeln!(text, "  {:<13} by `recover apply`; raft has written nothing since", "Recovered");
     }
     if let Some(latest) = node.latest_configuration() {
         _ = writeln!(text, "\nMembers, by the latest configuration (entry {}):", latest.index);

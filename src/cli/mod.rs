@@ -5,6 +5,7 @@ mod args;
 mod backup;
 mod backups;
 mod compact;
+mod expected;
 mod explain;
 mod extras;
 mod failure;
@@ -18,10 +19,15 @@ mod head;
 mod info;
 mod junit;
 mod log;
+mod op_cdtr;
 mod output;
 mod pages;
 mod progress;
+#[cfg(feature = "payload")]
+mod recover;
 mod restore;
+#[cfg(feature = "payload")]
+mod restored_head;
 mod snapshot;
 mod text;
 mod values;
@@ -80,6 +86,8 @@ enum Verb {
     Backup(backup::Options),
     Backups(backups::Backups),
     Restore(Box<restore::Options>),
+    #[cfg(feature = "payload")]
+    Recover(recover::RecoverCommand),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
     /// Boot a cluster's state on real op-conductor or raft, in containers (not in this build)
@@ -95,6 +103,12 @@ enum Verb {
 
 /// Runs the command and says how it ended.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    op_cdtr::warnings(std::env::vars_os()).iter().for_each(notice);
+    if let Some(failure) = op_cdtr::answer(&args) {
+        notice(&failure);
+        return ExitCode::from(failure.exit_code());
+    }
     let declared = command();
     let environment = Environment::of_process();
     let line = environment.apply(&declared, go_tool::without_its_words(args));
@@ -131,6 +145,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Backup(backup) => backup.run(),
         Verb::Backups(backups) => backups.run(),
         Verb::Restore(restore) => restore.run(),
+        #[cfg(feature = "payload")]
+        Verb::Recover(recover) => recover.run(),
         Verb::Completions(completions) => completions.run(command()),
         Verb::Man(man) => man.run(command()),
         #[cfg(feature = "gate")]

@@ -98,6 +98,10 @@ pub(super) struct Options {
     #[command(flatten)]
     lock_timeout: LockTimeoutOption,
 
+    #[cfg(feature = "payload")]
+    #[command(flatten)]
+    client: super::head::ClientOptions,
+
     #[command(flatten)]
     format: FormatOption,
 }
@@ -131,6 +135,8 @@ impl Options {
         if !prepared.plan.left_out.is_empty() {
             notice(format_args!("note: not a file of raft's, and not restored: {}", prepared.plan.left_out.join(", ")));
         }
+        #[cfg(feature = "payload")]
+        super::restored_head::check(&prepared.plan, &self.backup_dir, self.client.latest()?)?;
         let refused = !prepared.plan.refused_by.is_empty();
         if self.dry_run || refused {
             let status = if refused { RestoreStatus::Refused } else { RestoreStatus::Planned };
@@ -203,6 +209,10 @@ fn text(plan: &Plan) -> String {
     if !plan.nodes.is_empty() {
         text += &table(&["SERVER", "", "TERM", "LAST", "OF TERM", "BLOCK"], plan.nodes.iter().flat_map(node_rows));
         text.push('\n');
+    }
+    #[cfg(feature = "payload")]
+    {
+        text += &super::restored_head::text(plan);
     }
     if !plan.files.is_empty() {
         text += &table(&["FILE", "NOW", "AFTER"], plan.files.iter().take(MOST_FILES).map(file_row));

@@ -24,7 +24,7 @@ pub use error::Error;
 pub use guard::GUARDS;
 pub use rename::Rename;
 
-use crate::backup::{Backup, ConfigurationInfo, NodeInfo, free_space};
+use crate::backup::{Backup, ConfigurationInfo, NodeInfo};
 use crate::durable::{self, Committed, Moved, Owner, Root};
 use crate::raft::Configuration;
 use crate::report::Progress;
@@ -152,7 +152,7 @@ pub fn prepare(options: &Options<'_>, progress: &dyn Progress) -> Result<Prepare
     let mut plan = Plan::new(options.backup, &place);
     let lock = lock(&place, &root, options, &mut plan)?;
     let needed = backup.manifest().total_size();
-    let free = free_space(&place.root)?;
+    let free = durable::free_space(&place.root)?;
     if free < needed {
         plan.findings.push(guard::space(&place.root, needed, free));
     }

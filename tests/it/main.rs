@@ -25,6 +25,7 @@ mod layers;
 mod look;
 mod prune;
 mod quorum;
+mod recover;
 mod replace;
 mod restore;
 mod schemas;

@@ -6,6 +6,8 @@ pub(super) mod backups;
 pub(super) mod generate;
 pub(super) mod log;
 pub(super) mod pages;
+#[cfg(feature = "payload")]
+pub(super) mod recover;
 pub(super) mod snapshot;
 pub(super) mod state;
 

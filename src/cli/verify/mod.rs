@@ -3,29 +3,23 @@
 mod advice;
 mod text;
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, anyhow};
+use std::path::PathBuf;
 
 pub(super) use text::finding_text;
 
 use super::answer::state::Verification;
 use super::args::StateDirOption;
+use super::expected::Expected;
 use super::failure::{Failure, Verdict};
 use super::github::{self, CiFormat, CiFormatOption};
 use super::junit;
 use super::output::{print, print_json};
 use super::progress::Bar;
 use super::values;
-use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::payload::Release;
-use op_conductor_init::read_file;
 use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
-use op_conductor_init::verify::{Report, compare_members, verify};
-
-/// A longer list of members is not read.
-const MAX_EXPECTED_LEN: u64 = 4 << 20;
+use op_conductor_init::verify::{Report, verify};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -52,8 +46,8 @@ pub(super) struct Options {
     #[command(flatten)]
     state_dir: StateDirOption,
 
-    /// File that lists who should be in the cluster: cluster.json, op-conductor-ops' config.toml, raft's peers.json, or what
-    /// conductor_clusterMembership answers
+    /// File that lists who should be in the cluster: cluster.json, op-conductor-ops' config.toml, raft's peers.json, or
+    /// what conductor_clusterMembership answers. Or a plan of `recover`: what state each server should have
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
@@ -87,10 +81,10 @@ enum FailOn {
 
 impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
-        let expected = self.expected()?;
+        let expected = self.expect.as_deref().map(Expected::read).transpose()?;
         let mut report = verify(self.state_dir.path(), self.release, &Bar::bytes("verify")).map_err(Failure::unable)?;
-        if let Some((file, expected)) = &expected {
-            report.add(compare_members(expected, &report.nodes).map_err(|error| unexpected(file, error))?);
+        if let Some(expected) = &expected {
+            report.add(expected.compare(&report)?);
         }
         let all = report.findings.len();
         report.findings.retain(|finding| !self.ignore.iter().any(|ignored| ignored.id == finding.id));
@@ -121,20 +115,7 @@ impl Options {
         }
     }
 
-    /// Who should be in the cluster, by the file that says so.
-    fn expected(&self) -> Result<Option<(&Path, MembersFile)>, Failure> {
-        let Some(file) = self.expect.as_deref() else { return Ok(None) };
-        let bytes = read_file(file, MAX_EXPECTED_LEN).context("--expect").map_err(Failure::unable)?;
-        let text = String::from_utf8(bytes);
-        let text = text.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
-        Ok(Some((file, MembersFile::parse(&text).map_err(|error| unexpected(file, error))?)))
-    }
-
     fn what_to_do(&self, report: &Report) -> advice::WhatToDo {
         advice::what_to_do(&report.advice(), &self.state_dir.path().display().to_string())
     }
-}
-
-fn unexpected(file: &Path, error: MembersError) -> Failure {
-    Failure::unable(anyhow!(error).context(format!("--expect: {}", file.display())))
 }
