@@ -325,6 +325,10 @@ impl Storage for MaybeSync {
         if self.sync { self.file.sync() } else { Ok(()) }
     }
 
+    fn second_writer(&self) -> Option<Box<dyn Storage + Send>> {
+        self.file.second_writer()
+    }
+
     fn sync_ahead(&self) -> Option<std::thread::JoinHandle<io::Result<()>>> {
         if self.sync { self.file.sync_ahead() } else { None }
     }

@@ -201,6 +201,13 @@ impl<S: ReadAt> ReadAt for LiveSource<S> {
             LiveSource::Copy(bytes) => bytes.byte_len(),
         }
     }
+
+    fn second_reader(&self) -> Option<Box<dyn ReadAt + Send>> {
+        match self {
+            LiveSource::Itself(source) => source.second_reader(),
+            LiveSource::Copy(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

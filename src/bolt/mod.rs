@@ -18,6 +18,7 @@ mod page_set;
 mod page_view;
 mod path;
 mod read;
+mod read_ahead;
 mod storage;
 mod survey;
 #[cfg(test)]

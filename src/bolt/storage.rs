@@ -13,6 +13,11 @@ pub trait ReadAt {
     /// Length in bytes.
     fn byte_len(&self) -> io::Result<u64>;
 
+    /// A second handle to the same bytes, for a thread that reads ahead. `None` if that would not be faster.
+    fn second_reader(&self) -> Option<Box<dyn ReadAt + Send>> {
+        None
+    }
+
     /// Fills `buf` from `offset` as far as bytes go; returns how many were read.
     fn read_full_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
@@ -39,11 +44,21 @@ pub trait Storage: ReadAt {
     /// Makes what was written durable (fdatasync).
     fn sync(&mut self) -> io::Result<()>;
 
+    /// A second handle to the same bytes, for a thread that writes. `None` if that would not be faster.
+    fn second_writer(&self) -> Option<Box<dyn Storage + Send>> {
+        None
+    }
+
     /// Starts to make durable what was written so far while more is written, so that less is left to do at the end.
     /// Joining the handle returns the outcome. `None` if this storage doesn't support it.
     fn sync_ahead(&self) -> Option<JoinHandle<io::Result<()>>> {
         None
     }
+}
+
+/// Whether a second thread has a processor of its own.
+pub(crate) fn is_parallel() -> bool {
+    thread::available_parallelism().is_ok_and(|threads| threads.get() > 1)
 }
 
 impl ReadAt for File {
@@ -53,6 +68,11 @@ impl ReadAt for File {
 
     fn byte_len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn second_reader(&self) -> Option<Box<dyn ReadAt + Send>> {
+        let file = self.try_clone().ok()?;
+        Some(Box::new(file))
     }
 }
 
@@ -67,6 +87,11 @@ impl Storage for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn second_writer(&self) -> Option<Box<dyn Storage + Send>> {
+        let file = self.try_clone().ok()?;
+        Some(Box::new(file))
     }
 
     fn sync_ahead(&self) -> Option<JoinHandle<io::Result<()>>> {
@@ -128,5 +153,9 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
 
     fn byte_len(&self) -> io::Result<u64> {
         (**self).byte_len()
+    }
+
+    fn second_reader(&self) -> Option<Box<dyn ReadAt + Send>> {
+        (**self).second_reader()
     }
 }

@@ -171,8 +171,8 @@ fn head_text(node: &Node) -> String {
 }
 
 fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
-    let campaign = node.campaign();
-    let will = if campaign.will { "yes" } else { "no" };
+    let candidacy = node.candidacy();
+    let will = if candidacy.will { "yes" } else { "no" };
     let mut text = format!("Server {} in {}\n\n", node.id, node.path.display());
     let snapshots = match node.snapshots.listed.first() {
         Some(newest) => format!(
@@ -199,7 +199,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
         ("Log", log_range(node)),
         ("Unsafe head", head_text(node)),
         ("Snapshots", snapshots),
-        ("Campaigns", format!("{will}: {}", campaign.reason)),
+        ("Campaigns", format!("{will}: {}", candidacy.reason)),
         ("Log store", file(&node.log_store)),
         ("Stable store", file(&node.stable_store)),
     ] {
@@ -268,7 +268,7 @@ fn cluster_row(node: &Node) -> Vec<String> {
         known(node.known_last().map(|(_, term)| term)),
         node.head.map_or_else(|| "-".to_owned(), |stored| stored.head.number.to_string()),
         suffrage.unwrap_or_else(|| "-".to_owned()),
-        if node.campaign().will { "yes" } else { "no" }.to_owned(),
+        if node.candidacy().will { "yes" } else { "no" }.to_owned(),
         known(vote),
     ]
 }
@@ -335,7 +335,7 @@ fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
         "entries_by_type": by_type.collect::<serde_json::Map<_, _>>(),
         "unsafe_head": node.head,
         "configuration": latest.map(|at| configuration_json(&at)),
-        "campaign": node.campaign(),
+        "campaign": node.candidacy(),
         "snapshots": node.snapshots.listed.iter().map(snapshot).collect::<Vec<_>>(),
         "log_store": store(&node.log_store),
         "stable_store": store(&node.stable_store),

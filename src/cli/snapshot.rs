@@ -79,7 +79,8 @@ impl SnapshotCommand {
         answer(&match self.format.get() {
             Format::Json => {
                 let list: Vec<Value> = snapshots.listed.iter().map(|meta| to_json(meta, read(meta))).collect();
-                let ignored = snapshots.ignored.iter().map(|(name, why)| json!({"name": name, "reason": why}));
+                let ignored =
+                    snapshots.ignored.iter().map(|(name, why)| json!({"name": name, "reason": why.to_string()}));
                 format!("{:#}\n", json!({"snapshots": list, "ignored": ignored.collect::<Vec<_>>()}))
             }
             Format::Text => {
@@ -164,16 +165,12 @@ impl SnapshotCommand {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn text(meta: &SnapshotMeta, state: Option<StateFile>) -> String {
     let mut text = format!("Snapshot {}\n\n", meta.id);
     let found = match state {
         None => "state.bin can't be read".to_owned(),
-        Some(state) if meta.crc == state.crc.to_be_bytes() => format!("{}, right", hex(&meta.crc)),
-        Some(state) => format!("{}, but state.bin has {:016x}", hex(&meta.crc), state.crc),
+        Some(state) if meta.crc == state.crc.to_be_bytes() => format!("{}, right", const_hex::encode(&meta.crc)),
+        Some(state) => format!("{}, but state.bin has {:016x}", const_hex::encode(&meta.crc), state.crc),
     };
     let block = match state.map(|state| state.head) {
         None => "unknown".to_owned(),
@@ -203,7 +200,7 @@ fn to_json(meta: &SnapshotMeta, state: Option<StateFile>) -> Value {
         "term": meta.term,
         "size": meta.size,
         "version": meta.version,
-        "crc64": hex(&meta.crc),
+        "crc64": const_hex::encode(&meta.crc),
         "configuration_index": meta.configuration_index,
         "servers": meta.configuration.servers,
         "state_len": state.map(|state| state.len),

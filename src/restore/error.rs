@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::state::{self, dir};
+use crate::raft::ConfigurationError;
+use crate::state::{self, dir, rename};
 use crate::{backup, bolt, durable};
 
 /// Why nothing was restored. All leave the state as it was, but for [`durable::Error::Unfinished`].
@@ -75,11 +76,18 @@ pub enum Error {
         name: String,
     },
     /// Members that raft would refuse.
-    #[error("the members with their new names: {reason}")]
-    BadNames {
-        /// What raft would say.
-        reason: String,
-    },
+    #[error("the members with their new names")]
+    BadNames(#[from] ConfigurationError),
+}
+
+impl From<rename::Error> for Error {
+    fn from(error: rename::Error) -> Error {
+        match error {
+            rename::Error::Io { path, source } => Error::Io { doing: "changing names in", path, source },
+            rename::Error::Bolt { path, source } => Error::Bolt { path, source },
+            rename::Error::Configuration(error) => Error::BadNames(error),
+        }
+    }
 }
 
 impl Error {

@@ -9,6 +9,7 @@ mod open_page;
 mod output;
 #[cfg(test)]
 mod tests;
+mod write_behind;
 mod writer;
 
 pub use bucket::BulkBucket;

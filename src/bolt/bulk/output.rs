@@ -1,15 +1,19 @@
 //! Bytes that go to the file in large writes, one after the other.
 
-use std::io;
 use std::thread::JoinHandle;
+use std::{io, mem};
 
 use super::super::error::Error;
-use super::super::storage::Storage;
+use super::super::storage::{Storage, is_parallel};
+use super::write_behind::WriteBehind;
 
 /// Bytes of a write.
 const WRITE_LEN: usize = 256 << 10;
+/// A file of more bytes is written by a thread of its own.
+const LONG_LEN: u64 = 4 << 20;
 /// Bytes that are made durable at a time, while more are written.
 const SYNC_LEN: u64 = 16 << 20;
+const WRITING: &str = "writing pages";
 
 /// Gathers bytes, and writes them from an offset on.
 #[derive(Debug)]
@@ -18,6 +22,9 @@ pub(super) struct Output<S> {
     buffer: Vec<u8>,
     /// Where the buffer goes, in bytes from the start of the file.
     offset: u64,
+    /// The thread that writes, once the file is long; `None` before that, and if there is no second processor.
+    behind: Option<WriteBehind>,
+    is_long: bool,
     /// What is being made durable, and where it ends.
     syncing: Option<JoinHandle<io::Result<()>>>,
     synced: u64,
@@ -25,7 +32,15 @@ pub(super) struct Output<S> {
 
 impl<S: Storage> Output<S> {
     pub(super) fn new(storage: S, offset: u64) -> Output<S> {
-        Output { storage, buffer: Vec::with_capacity(2 * WRITE_LEN), offset, syncing: None, synced: 0 }
+        Output {
+            storage,
+            buffer: Vec::with_capacity(2 * WRITE_LEN),
+            offset,
+            behind: None,
+            is_long: false,
+            syncing: None,
+            synced: 0,
+        }
     }
 
     /// Appends `len` zero bytes, to be changed before anything else is appended.
@@ -42,7 +57,7 @@ impl<S: Storage> Output<S> {
             return Ok(());
         }
         self.flush()?;
-        self.storage.write_all_at(bytes, self.offset).map_err(Error::io("writing pages"))?;
+        self.storage.write_all_at(bytes, self.offset).map_err(Error::io(WRITING))?;
         self.offset += bytes.len() as u64;
         Ok(())
     }
@@ -55,9 +70,9 @@ impl<S: Storage> Output<S> {
     /// Writes what was appended.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         if !self.buffer.is_empty() {
-            self.storage.write_all_at(&self.buffer, self.offset).map_err(Error::io("writing pages"))?;
-            self.offset += self.buffer.len() as u64;
-            self.buffer.clear();
+            let len = self.buffer.len() as u64;
+            self.write_buffer()?;
+            self.offset += len;
         }
         let is_idle = self.syncing.as_ref().is_none_or(JoinHandle::is_finished);
         if is_idle && self.offset - self.synced >= SYNC_LEN {
@@ -68,9 +83,36 @@ impl<S: Storage> Output<S> {
         Ok(())
     }
 
+    /// Writes the buffer, or lets the thread write it, and leaves an empty one.
+    fn write_buffer(&mut self) -> Result<(), Error> {
+        if self.offset > LONG_LEN && !self.is_long {
+            self.is_long = true;
+            self.behind = self.storage.second_writer().filter(|_| is_parallel()).and_then(WriteBehind::start);
+        }
+        if let Some(behind) = &mut self.behind {
+            match behind.write(mem::take(&mut self.buffer), self.offset) {
+                Ok(empty) => {
+                    self.buffer = empty;
+                    return Ok(());
+                }
+                Err(buffer) => self.buffer = buffer,
+            }
+            self.join_behind()?;
+        }
+        self.storage.write_all_at(&self.buffer, self.offset).map_err(Error::io(WRITING))?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Waits for the thread that writes.
+    fn join_behind(&mut self) -> Result<(), Error> {
+        self.behind.take().map_or(Ok(()), |mut behind| behind.finish()).map_err(Error::io(WRITING))
+    }
+
     /// Writes the rest, then `head` at the start of the file, and makes everything durable.
     pub(super) fn finish(mut self, head: &[u8]) -> Result<S, Error> {
         self.flush()?;
+        self.join_behind()?;
         self.storage.write_all_at(head, 0).map_err(Error::io("writing the metas"))?;
         self.join_sync()?;
         self.storage.sync().map_err(Error::io("syncing the file"))?;

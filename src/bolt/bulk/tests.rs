@@ -1,13 +1,14 @@
 //! Files that the bulk writer writes, read back and checked.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use proptest::prelude::*;
 
 use super::super::element::ELEMENT_LEN;
 use super::*;
 use crate::bolt::layout::MAX_KEY_LEN;
-use crate::bolt::{Db, Error, Reader, check};
+use crate::bolt::{Db, Error, ReadAt, Reader, Storage, check};
 
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -95,6 +96,70 @@ fn pairs_out_of_order_are_refused() {
     bucket.finish().unwrap();
     assert!(matches!(writer.bucket(b"logs", 0), Err(Error::KeyOrder { .. })));
     assert!(matches!(BulkWriter::new(Vec::new(), 1000), Err(Error::PageSize { found: 1000 })));
+}
+
+/// Fails to write from an offset on, whoever writes.
+struct Full {
+    bytes: Vec<u8>,
+    end: u64,
+}
+
+impl ReadAt for Full {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.bytes.read_at(buf, offset)
+    }
+
+    fn byte_len(&self) -> io::Result<u64> {
+        self.bytes.byte_len()
+    }
+}
+
+impl Storage for Full {
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if offset >= self.end { Err(io::ErrorKind::StorageFull.into()) } else { self.bytes.write_all_at(bytes, offset) }
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        Storage::set_len(&mut self.bytes, len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn second_writer(&self) -> Option<Box<dyn Storage + Send>> {
+        Some(Box::new(Full { bytes: Vec::new(), end: self.end }))
+    }
+}
+
+#[test]
+fn a_write_that_fails_on_the_other_thread_is_an_error() {
+    for end in [6 << 20, (10 << 20) - 1] {
+        let write = || {
+            let mut writer = BulkWriter::new(Full { bytes: Vec::new(), end }, 4096)?;
+            let mut bucket = writer.bucket(b"logs", 0)?;
+            for index in 0..10_240_u64 {
+                bucket.push(&index.to_be_bytes(), &[7; 1024])?;
+            }
+            bucket.finish()?;
+            writer.finish().map(|_| ())
+        };
+        assert!(matches!(write(), Err(Error::Io { .. })), "no bytes after {end}");
+    }
+}
+
+#[test]
+fn a_long_file_has_the_bytes_that_a_short_buffer_writes() {
+    let pairs = entries(10_000, 1_000);
+    let expected = write(4096, &[(b"logs", 0, &pairs)]);
+    let mut writer = BulkWriter::new(tempfile::tempfile().unwrap(), 4096).unwrap();
+    let mut bucket = writer.bucket(b"logs", 0).unwrap();
+    pairs.iter().for_each(|(key, value)| bucket.push(key, value).unwrap());
+    bucket.finish().unwrap();
+    let file = writer.finish().unwrap();
+    let mut found = vec![0; expected.len() + 1];
+    assert_eq!(file.read_full_at(&mut found, 0).unwrap(), expected.len());
+    assert!(found[..expected.len()] == expected, "the thread writes what is written without it");
 }
 
 proptest! {

@@ -11,7 +11,7 @@ use op_conductor_init::open_file;
 use op_conductor_init::report::Progress;
 use op_conductor_init::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::{self, StateDir};
-use op_conductor_init::transfer::{Error, Imported, import, stable};
+use op_conductor_init::transfer::{Error, Imported, LineError, import, stable};
 use serde_json::json;
 
 use super::StateDirOption;
@@ -114,7 +114,9 @@ impl Import {
 
     fn failure(&self, error: Error) -> Failure {
         let file = if self.file.as_os_str() == "-" { "standard input".into() } else { self.file.display().to_string() };
-        Failure::unable(anyhow::Error::new(error).context(file))
+        let no_payloads = matches!(error, Error::Line { source: LineError::NoPayloads, .. });
+        let hint = no_payloads.then_some("--payloads names the directory of such files");
+        Failure::unable(anyhow::Error::new(error).context(file)).with_hint(hint)
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) fn key(key: &[u8]) -> String {
 
 /// The beginning of some bytes.
 fn short(value: &[u8]) -> String {
-    let digits: String = value.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();
+    let digits = const_hex::encode(&value[..value.len().min(SHOWN)]);
     let more = if value.len() > SHOWN { ".." } else { "" };
     format!("{digits}{more}")
 }

@@ -1,8 +1,8 @@
 //! `verify`: does the state hold together?
 
+mod advice;
 mod text;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -16,9 +16,9 @@ use super::github::{self, CiFormat, CiFormatOption};
 use super::progress::Bar;
 use super::{Outcome, answer, junit};
 use op_conductor_init::cluster::{MembersError, MembersFile};
-use op_conductor_init::open_file;
 use op_conductor_init::payload::Release;
 use op_conductor_init::raft::StableState;
+use op_conductor_init::read_file;
 use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
 use op_conductor_init::state::Node;
@@ -103,7 +103,7 @@ impl Options {
             junit::write(file, suite).map_err(Failure::unable)?;
         }
         answer(&match self.format.get() {
-            CiFormat::Text => text::text(self.state_dir.path(), &report, ignored),
+            CiFormat::Text => text::text(self.state_dir.path(), &report, ignored, &self.what_to_do(&report)),
             CiFormat::Json => self.json(&report, ignored, fails),
             CiFormat::Github => {
                 github::add_summary(&github::summary(&report.findings, fails))?;
@@ -123,10 +123,14 @@ impl Options {
     /// Who should be in the cluster, by the file that says so.
     fn expected(&self) -> Result<Option<(&Path, MembersFile)>, Failure> {
         let Some(file) = self.expect.as_deref() else { return Ok(None) };
-        let mut text = String::new();
-        let read = open_file(file).and_then(|open| open.take(MAX_EXPECTED_LEN).read_to_string(&mut text));
-        read.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
+        let bytes = read_file(file, MAX_EXPECTED_LEN).context("--expect").map_err(Failure::unable)?;
+        let text = String::from_utf8(bytes);
+        let text = text.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
         Ok(Some((file, MembersFile::parse(&text).map_err(|error| unexpected(file, error))?)))
+    }
+
+    fn what_to_do(&self, report: &Report) -> advice::WhatToDo {
+        advice::what_to_do(&report.advice(), &self.state_dir.path().display().to_string())
     }
 
     fn json(&self, report: &Report, ignored: usize, fails: bool) -> String {
@@ -153,6 +157,7 @@ impl Options {
             "next_leaders": report.winners,
             "nodes": report.nodes.iter().map(node).collect::<Vec<_>>(),
             "findings": report.findings,
+            "what_to_do": self.what_to_do(report),
         });
         format!("{value:#}\n")
     }

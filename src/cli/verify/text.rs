@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::advice::WhatToDo;
 use crate::cli::text::{count, index_range, known, table, wrapped};
 use op_conductor_init::raft::{Server, StableState};
 use op_conductor_init::report::{Finding, Severity};
@@ -12,7 +13,7 @@ use op_conductor_init::verify::Report;
 /// How many servers are listed one by one; of more, the rest is counted.
 const MOST_ROWS: usize = 100;
 
-pub(super) fn text(path: &Path, report: &Report, ignored: usize) -> String {
+pub(super) fn text(path: &Path, report: &Report, ignored: usize, what_to_do: &WhatToDo) -> String {
     let servers = count(report.nodes.len() as u64, "server", "servers");
     let mut text = format!("Looked at {servers} in {}\n\n", path.display());
     text += &servers_text(report);
@@ -34,7 +35,7 @@ pub(super) fn text(path: &Path, report: &Report, ignored: usize) -> String {
     if let Some(worst) = report.findings.first().filter(|finding| finding.severity > Severity::Note) {
         text += &format!("More about a finding: op-conductor-init explain {}\n", worst.id);
     }
-    text
+    text + &what_to_do.text()
 }
 
 /// One row a server: those that were looked at, and the other members.

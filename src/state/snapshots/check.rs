@@ -104,7 +104,7 @@ fn check_state(
     add: &mut dyn FnMut(&'static str, Severity, String),
 ) {
     if meta.crc != state.crc.to_be_bytes() {
-        let stored: String = meta.crc.iter().map(|byte| format!("{byte:02x}")).collect();
+        let stored = const_hex::encode(&meta.crc);
         let message = format!(
             "{STATE_FILE} has the checksum {:016x}, {META_FILE} says {}: raft doesn't load it, and op-conductor doesn't start",
             state.crc,
