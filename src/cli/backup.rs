@@ -12,7 +12,7 @@ use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
 use super::verify::finding_text;
-use super::{Outcome, answer, talk};
+use super::{Outcome, answer_after, talk};
 
 const HELP: &str = "\
 Examples:
@@ -70,13 +70,17 @@ impl Options {
         for path in &made.left_out {
             talk(format_args!("note: no part of raft's state, and not in the backup: {}", path.display()));
         }
-        answer(&match self.format.get() {
-            Format::Text => text(&made),
-            Format::Json => {
-                let value = json!({"backup": made.path, "manifest": made.manifest, "findings": made.findings, "left_out": made.left_out});
-                format!("{value:#}\n")
-            }
-        })?;
+        let done = format!("backed up to {}", made.path.display());
+        answer_after(
+            &done,
+            &match self.format.get() {
+                Format::Text => text(&made),
+                Format::Json => {
+                    let value = json!({"backup": made.path, "manifest": made.manifest, "findings": made.findings, "left_out": made.left_out});
+                    format!("{value:#}\n")
+                }
+            },
+        )?;
         Ok(Outcome::Fine)
     }
 }

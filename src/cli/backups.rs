@@ -15,7 +15,7 @@ use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
 use super::verify::finding_text;
-use super::{Outcome, answer, talk};
+use super::{Outcome, answer, answer_after, talk};
 
 const HELP: &str = "\
 Examples:
@@ -193,19 +193,23 @@ impl Prune {
         if !pruned.left.is_empty() {
             talk(format_args!("note: left alone, without a manifest that can be read: {}", pruned.left.join(", ")));
         }
-        answer(&match self.format.get() {
-            Format::Text => {
-                let word = if self.dry_run { "would remove" } else { "removed" };
-                let lines: String = pruned.removed.iter().map(|name| format!("{word} {name}\n")).collect();
-                let (gone, kept) = (pruned.removed.len() as u64, pruned.kept.len() as u64);
-                format!(
-                    "{lines}{} {}, {kept} kept.\n",
-                    count(gone, "backup", "backups"),
-                    word.replace("would remove", "would be removed")
-                )
-            }
-            Format::Json => format!("{:#}\n", json!({"dry_run": self.dry_run, "pruned": pruned})),
-        })?;
+        let gone = pruned.removed.len() as u64;
+        answer_after(
+            &format!("{} removed", count(gone, "backup", "backups")),
+            &match self.format.get() {
+                Format::Text => {
+                    let word = if self.dry_run { "would remove" } else { "removed" };
+                    let lines: String = pruned.removed.iter().map(|name| format!("{word} {name}\n")).collect();
+                    let kept = pruned.kept.len() as u64;
+                    format!(
+                        "{lines}{} {}, {kept} kept.\n",
+                        count(gone, "backup", "backups"),
+                        word.replace("would remove", "would be removed")
+                    )
+                }
+                Format::Json => format!("{:#}\n", json!({"dry_run": self.dry_run, "pruned": pruned})),
+            },
+        )?;
         Ok(Outcome::Fine)
     }
 }

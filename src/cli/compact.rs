@@ -13,7 +13,7 @@ use super::generate::talk_about_recovery;
 use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
-use super::{Outcome, answer, talk};
+use super::{Outcome, answer_after, talk};
 
 const HELP: &str = "\
 Examples:
@@ -70,10 +70,13 @@ impl Options {
             Some(replaced) if self.discard_replaced => discard(replaced, "compacted")?,
             replaced => replaced,
         };
-        answer(&match self.format.get() {
-            Format::Text => text(&outcome.files, kept.as_deref()),
-            Format::Json => format!("{:#}\n", json!({"files": outcome.files, "replaced": kept})),
-        })?;
+        answer_after(
+            "compacted",
+            &match self.format.get() {
+                Format::Text => text(&outcome.files, kept.as_deref()),
+                Format::Json => format!("{:#}\n", json!({"files": outcome.files, "replaced": kept})),
+            },
+        )?;
         Ok(Outcome::Fine)
     }
 }

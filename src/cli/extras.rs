@@ -1,12 +1,13 @@
 //! What a package of the command has besides it: shell completions and man pages.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::failure::Failure;
+use super::output::write_file;
 use super::{Outcome, answer};
 
 const NAME: &str = "op-conductor-init";
@@ -47,9 +48,20 @@ impl Completions {
 impl Man {
     pub(super) fn run(&self, command: Command) -> Result<Outcome, Failure> {
         let directory = &self.output_dir;
-        clap_mangen::generate_to(command.name(NAME), directory)
+        write_pages(command, directory)
             .with_context(|| format!("--output-dir: writing man pages to {}", directory.display()))
             .map_err(Failure::unable)?;
         Ok(Outcome::Fine)
     }
+}
+
+/// Each page beside its place, and then there.
+fn write_pages(command: Command, directory: &Path) -> anyhow::Result<()> {
+    let made = tempfile::tempdir()?;
+    clap_mangen::generate_to(command.name(NAME), made.path())?;
+    for page in std::fs::read_dir(made.path())? {
+        let page = page?;
+        write_file(&directory.join(page.file_name()), &std::fs::read(page.path())?)?;
+    }
+    Ok(())
 }

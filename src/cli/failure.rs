@@ -34,6 +34,17 @@ impl Failure {
         Failure { exit_code, error: anyhow::anyhow!("interrupted by {by}; what was started is removed"), hint: None }
     }
 
+    /// Ended by a signal before anything was changed.
+    pub(crate) fn cancelled(signal: i32) -> Failure {
+        let exit_code = u8::try_from(signal).map_or(UNABLE, |signal| signal.saturating_add(128));
+        Failure { exit_code, error: anyhow::anyhow!("interrupted by a signal: nothing was changed"), hint: None }
+    }
+
+    /// What has been done all the same.
+    pub(crate) fn after(self, done: &str) -> Failure {
+        Failure { error: self.error.context(format!("{done}, but the answer could not be written")), ..self }
+    }
+
     pub(crate) fn with_hint(self, hint: Option<impl Into<String>>) -> Failure {
         Failure { hint: hint.map(Into::into), ..self }
     }

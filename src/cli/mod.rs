@@ -17,8 +17,10 @@ mod head;
 mod info;
 mod junit;
 mod log;
+mod output;
 mod pages;
 mod progress;
+mod prompt;
 mod restore;
 mod snapshot;
 mod text;
@@ -168,6 +170,11 @@ fn answer(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| Failure::unable(anyhow::Error::new(error).context("writing to stdout"))),
     }
+}
+
+/// Writes the answer of a call that has changed something: what was done is reported even when this fails.
+fn answer_after(done: &str, text: &str) -> Result<(), Failure> {
+    answer(text).map_err(|failure| failure.after(done))
 }
 
 /// Text in which names that come from files can't move the cursor: control characters are escaped, but for line ends.

@@ -1,6 +1,6 @@
 //! `restore`: a backup in the place of servers' directories.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -13,10 +13,11 @@ use super::args::{FormatOption, LockTimeoutOption, OwnerOption, StateDirOption};
 use super::failure::{Failure, directory_hint, server_hint};
 use super::generate::talk_about_recovery;
 use super::progress::Bar;
+use super::prompt::confirmed;
 use super::text::{bytes, count, table};
 use super::values::Format;
 use super::verify::finding_text;
-use super::{Outcome, answer, talk};
+use super::{Outcome, answer, answer_after, talk};
 
 /// So many files are shown to people.
 const MOST_FILES: usize = 40;
@@ -145,7 +146,7 @@ impl Options {
         if self.format.get() == Format::Text {
             answer(&text(&prepared.plan))?;
         }
-        if !self.force && !confirmed()? {
+        if !self.force && !confirmed("Continue with the restore?")? {
             talk("declined: nothing was changed");
             return Ok(Outcome::Bad);
         }
@@ -157,11 +158,13 @@ impl Options {
             replaced => replaced,
         };
         match self.format.get() {
-            Format::Json => self.answer(&plan, "restored", replaced.as_deref())?,
+            Format::Json => {
+                self.answer(&plan, "restored", replaced.as_deref()).map_err(|failure| failure.after("restored"))?;
+            }
             Format::Text => {
                 let kept = replaced.map(|path| format!(" What was there is in {}.", path.display()));
                 let servers = count(plan.nodes.len() as u64, "server", "servers");
-                answer(&format!("Restored {servers}.{}\n", kept.unwrap_or_default()))?;
+                answer_after("restored", &format!("Restored {servers}.{}\n", kept.unwrap_or_default()))?;
             }
         }
         Ok(Outcome::Fine)
@@ -180,16 +183,6 @@ fn refusal(plan: &Plan) -> Failure {
     let error = anyhow::anyhow!("refused by {}: nothing was changed", plan.refused_by.join(", "));
     let hint = format!("explain ID says more of each; to restore all the same: {}", flags.join(" "));
     Failure::refused(error).with_hint(Some(hint))
-}
-
-/// Asks; anything but yes is no.
-fn confirmed() -> Result<bool, Failure> {
-    let fail = |error: io::Error| Failure::unable(anyhow::Error::new(error).context("asking"));
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "Continue with the restore? [y/N] ").and_then(|()| stderr.flush()).map_err(fail)?;
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).map_err(fail)?;
-    Ok(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()))
 }
 
 fn text(plan: &Plan) -> String {

@@ -16,7 +16,7 @@ use op_conductor_init::plan::Plan;
 use super::args::{FormatOption, LockTimeoutOption, OwnerOption};
 use super::failure::{Failure, directory_hint, server_hint};
 use super::values::{self, Format};
-use super::{answer, talk};
+use super::{answer, answer_after, talk};
 
 const HELP: &str = "\
 Examples:
@@ -122,10 +122,14 @@ impl Generate {
         };
         generate::check_only(&plan, self.only.as_deref()).map_err(failure)?;
         let outcome = if self.dry_run { self.look(&plan).map(|()| None)? } else { Some(self.write(&plan)?) };
-        answer(&match self.format.get() {
+        let text = match self.format.get() {
             Format::Text => text::answer(&plan, self, outcome.as_ref()),
             Format::Json => json::answer(&plan, self, outcome.as_ref()),
-        })
+        };
+        match outcome {
+            Some(_) => answer_after(&format!("written to {}", self.output_dir.display()), &text),
+            None => answer(&text),
+        }
     }
 
     /// The unsafe head, when one is asked for.

@@ -21,7 +21,7 @@ use crate::cli::generate::talk_about_recovery;
 use crate::cli::progress::Bar;
 use crate::cli::text::count;
 use crate::cli::values::{self, Format};
-use crate::cli::{Outcome, answer};
+use crate::cli::{Outcome, answer_after};
 
 /// Make a new server's directory of the lines that log export prints, in any order
 #[derive(Debug, clap::Args)]
@@ -73,10 +73,14 @@ impl Import {
                 self.make(directory, BufReader::with_capacity(1 << 20, file), len)?
             }
         };
-        answer(&match self.format.get() {
-            Format::Text => text(directory, imported),
-            Format::Json => format!("{:#}\n", json!({"state_dir": directory, "imported": imported})),
-        })?;
+        let done = format!("imported to {}", directory.display());
+        answer_after(
+            &done,
+            &match self.format.get() {
+                Format::Text => text(directory, imported),
+                Format::Json => format!("{:#}\n", json!({"state_dir": directory, "imported": imported})),
+            },
+        )?;
         Ok(Outcome::Fine)
     }
 
