@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::cluster::{AddressError, IdError};
+use crate::durable::IoError;
 use crate::raft::ConfigurationError;
 use crate::state::{self, dir, rename};
 use crate::{backup, bolt, durable};
@@ -118,6 +119,12 @@ impl From<rename::Error> for Error {
             rename::Error::Bolt { path, source } => Error::Bolt { path, source },
             rename::Error::Configuration(error) => Error::BadNames(error),
         }
+    }
+}
+
+impl From<IoError> for Error {
+    fn from(IoError { doing, path, source }: IoError) -> Error {
+        Error::Io { doing, path, source }
     }
 }
 
