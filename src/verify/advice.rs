@@ -176,7 +176,7 @@ impl Situation {
             newest: ahead(&readable).map(|node| node.id.clone()),
             readable: readable.iter().map(|node| node.id.clone()).collect(),
             broken: broken.into_iter().collect(),
-            servers: configuration.servers,
+            servers: configuration.servers.clone(),
         }
     }
 

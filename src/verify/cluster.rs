@@ -18,7 +18,7 @@ pub(super) fn check(nodes: &[Node], findings: &mut Vec<Finding>) {
 
 /// Whether some servers have run and others are as they were generated.
 fn untouched(nodes: &[Node], findings: &mut Vec<Finding>) {
-    if let Some(ran) = nodes.iter().find(|node| node.has_run()) {
+    if let Some(ran) = nodes.iter().find(|node| node.has_run() || node.is_recovered()) {
         for node in nodes.iter().filter(|node| node.is_untouched()) {
             let message = format!(
                 "generated state that never ran, while {} has run: if this node ran before, it has forgotten votes and committed entries, and can help to elect a leader that lacks them",

@@ -38,7 +38,7 @@ pub(super) fn compare(
     let first = description.first_index();
     for node in nodes {
         let at_first = node.log.first_configuration.as_ref().filter(|at| at.index == first);
-        if at_first.is_some_and(|at| at.configuration != described) {
+        if at_first.is_some_and(|at| *at.configuration != described) {
             let message = format!(
                 "the configuration at index {first} is not that of {CLUSTER_FILE}: this is the state of another cluster"
             );

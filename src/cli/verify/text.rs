@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::advice::WhatToDo;
+use crate::cli::failure::Verdict;
 use crate::cli::text::{count, index_range, known, table, wrapped};
 use op_conductor_init::raft::{Server, StableState};
 use op_conductor_init::report::{Finding, Severity};
@@ -13,7 +14,7 @@ use op_conductor_init::verify::Report;
 /// How many servers are listed one by one; of more, the rest is counted.
 const MOST_ROWS: usize = 100;
 
-pub(super) fn text(path: &Path, report: &Report, ignored: usize, what_to_do: &WhatToDo) -> String {
+pub(super) fn text(path: &Path, report: &Report, ignored: usize, what_to_do: &WhatToDo, verdict: Verdict) -> String {
     let servers = count(report.nodes.len() as u64, "server", "servers");
     let mut text = format!("Looked at {servers} in {}\n\n", path.display());
     text += &servers_text(report);
@@ -28,7 +29,7 @@ pub(super) fn text(path: &Path, report: &Report, ignored: usize, what_to_do: &Wh
             several => writeln!(text, "Next election: open to {}.", several.join(", ")),
         };
     }
-    text += &verdict(report);
+    text += &verdict_text(report, verdict);
     if ignored > 0 {
         text += &format!("Left out by --ignore: {}.\n", count(ignored as u64, "finding", "findings"));
     }
@@ -98,14 +99,13 @@ pub(in crate::cli) fn finding_text(finding: &Finding) -> String {
     text + "\n"
 }
 
-fn verdict(report: &Report) -> String {
+/// In words what the exit status says.
+fn verdict_text(report: &Report, verdict: Verdict) -> String {
     let counts = report.counts();
-    if report.findings.is_empty() {
-        return "Verdict: fine, nothing found.\n".to_owned();
-    }
-    let word = match report.findings.iter().map(|finding| finding.severity).max() {
-        Some(Severity::Error) => "NOT fine",
-        _ => "fine",
+    let word = match verdict {
+        Verdict::Fine if report.findings.is_empty() => return "Verdict: fine, nothing found.\n".to_owned(),
+        Verdict::Fine => "fine",
+        _ => "NOT fine",
     };
     format!(
         "Verdict: {word}: {}, {}, {}.\n",
