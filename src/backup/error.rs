@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::manifest::{MANIFEST_FILE, ManifestError};
+use crate::durable::IoError;
 use crate::report::Finding;
 use crate::state::{self, dir, entries};
 use crate::{bolt, durable};
@@ -153,6 +154,12 @@ impl NoBackup {
             }
             _ => None,
         }
+    }
+}
+
+impl From<IoError> for Error {
+    fn from(IoError { doing, path, source }: IoError) -> Error {
+        Error::Io { doing, path, source }
     }
 }
 

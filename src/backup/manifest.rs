@@ -487,7 +487,8 @@ impl From<&Node> for NodeInfo {
             last_term: node.last().1.0,
             entry_count: node.log.count,
             unsafe_head: head,
-            configuration: latest.map(|at| ConfigurationInfo { index: at.index.0, servers: at.configuration.servers }),
+            configuration: latest
+                .map(|at| ConfigurationInfo { index: at.index.0, servers: at.configuration.servers.clone() }),
             snapshots: node.snapshots.listed.iter().map(snapshot).collect(),
         }
     }

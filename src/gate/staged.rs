@@ -9,7 +9,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::bolt::Reader;
-use crate::durable::IoError;
+use crate::durable::{IoError, temp_dir};
 use crate::payload::{Head, StoredHead};
 use crate::raft::codec::decode_log;
 use crate::raft::{Configuration, LOGS_BUCKET, STATE_FILE, Server};
@@ -90,8 +90,7 @@ impl Staged {
     /// meanwhile and not changed.
     pub fn copy(path: &Path) -> Result<Staged, StageError> {
         let servers = Servers::find(path)?;
-        let copy = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
-        let copy = copy.map_err(IoError::when("creating a directory in", &std::env::temp_dir()))?;
+        let copy = temp_dir("gate")?;
         let locked = state::lock(servers.dirs(), Duration::ZERO)?;
         for dir in servers.dirs() {
             copy_state(dir, &copy.path().join(dir.id()))?;
@@ -163,7 +162,7 @@ fn members(report: &verify::Report) -> Option<Configuration> {
         let (index, term) = node.last();
         (term, index)
     })?;
-    furthest.latest_configuration().map(|latest| latest.configuration)
+    furthest.latest_configuration().map(|latest| latest.configuration.as_ref().clone())
 }
 
 /// Which addresses can't be host names on a network of containers, and what they become.

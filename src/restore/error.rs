@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::durable::IoError;
 use crate::raft::ConfigurationError;
 use crate::state::{self, dir, rename};
 use crate::{backup, bolt, durable};
@@ -87,6 +88,12 @@ impl From<rename::Error> for Error {
             rename::Error::Bolt { path, source } => Error::Bolt { path, source },
             rename::Error::Configuration(error) => Error::BadNames(error),
         }
+    }
+}
+
+impl From<IoError> for Error {
+    fn from(IoError { doing, path, source }: IoError) -> Error {
+        Error::Io { doing, path, source }
     }
 }
 

@@ -24,7 +24,7 @@ pub use error::Error;
 pub use guard::GUARDS;
 pub use rename::Rename;
 
-use crate::backup::{Backup, ConfigurationInfo, NodeInfo, free_space};
+use crate::backup::{Backup, ConfigurationInfo, NodeInfo};
 use crate::durable::{self, Committed, Moved, Owner, Root};
 use crate::raft::Configuration;
 use crate::report::Progress;
@@ -57,8 +57,10 @@ pub struct Options<'a> {
 #[derive(Debug, Serialize)]
 pub struct Plan {
     /// The backup.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub backup: PathBuf,
     /// The directory whose entries are replaced.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub root: PathBuf,
     /// The servers.
     pub nodes: Vec<NodeChange>,
@@ -78,6 +80,7 @@ pub struct NodeChange {
     /// Its id in the backup.
     pub id: String,
     /// Its directory.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub directory: PathBuf,
     /// What is there; none when nothing is.
     pub now: Option<NodeInfo>,
@@ -91,6 +94,7 @@ pub struct NodeChange {
 #[derive(Debug, Serialize)]
 pub struct FileChange {
     /// Its path, relative to the root.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub path: PathBuf,
     /// Bytes that it has; none when it isn't there.
     pub now: Option<u64>,
@@ -148,7 +152,7 @@ pub fn prepare(options: &Options<'_>, progress: &dyn Progress) -> Result<Prepare
     let mut plan = Plan::new(options.backup, &place);
     let lock = lock(&place, &root, options, &mut plan)?;
     let needed = backup.manifest().total_size();
-    let free = free_space(&place.root)?;
+    let free = durable::free_space(&place.root)?;
     if free < needed {
         plan.findings.push(guard::space(&place.root, needed, free));
     }

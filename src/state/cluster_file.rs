@@ -1,4 +1,4 @@
-//! cluster.json, read from where it lies.
+//! Reading cluster.json.
 
 use std::path::{Path, PathBuf};
 

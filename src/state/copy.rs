@@ -10,7 +10,7 @@ use super::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 use crate::durable::IoError;
 
 /// Copies both databases and the snapshots of `from` to the new directory `to`, with modes as this process makes them.
-/// What is missing and what isn't a regular file is left out: verification reports it.
+/// A file that is missing or isn't a regular one is left out: verification reports it.
 pub fn copy_state(from: &StateDir, to: &Path) -> Result<(), IoError> {
     create(to)?;
     copy_file(&from.log_path(), &to.join(LOG_FILE))?;
@@ -40,7 +40,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), IoError> {
     }
 }
 
-/// What is in a directory, by name; none when there is no directory.
+/// The entries of a directory, by name; none when it doesn't exist.
 fn entries(directory: &Path) -> Result<Option<BTreeSet<PathBuf>>, IoError> {
     let found = match fs::read_dir(directory) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

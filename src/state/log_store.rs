@@ -76,8 +76,8 @@ pub(super) fn read_log(
     }
 }
 
-/// Reads the entries of a log whose node commits faster than all of it can be read: chunk by chunk. What only one
-/// committed state as a whole tells, its pages, isn't looked at.
+/// Reads the entries of a log whose node commits faster than all of it can be read: chunk by chunk. Pages
+/// aren't checked: that needs one committed state as a whole.
 fn read_in_chunks(path: &Path, depth: Depth, each: EachLog<'_>) -> Result<(Store, (LogContent, Vec<Finding>)), Error> {
     let fail = |source| Error::Bolt { path: path.to_owned(), source };
     let unreadable = |source| Error::Io { path: path.to_owned(), source };

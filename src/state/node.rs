@@ -1,6 +1,7 @@
 //! What one server's directory holds, and what follows from it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -55,7 +56,7 @@ impl Node {
             (Some(snapshot), _) => Some(ConfigurationAt {
                 index: snapshot.configuration_index,
                 term: snapshot.term,
-                configuration: snapshot.configuration.clone(),
+                configuration: Arc::new(snapshot.configuration.clone()),
             }),
             (None, log) => log.cloned(),
         }
@@ -66,7 +67,7 @@ impl Node {
         head_of_snapshot(&self.path, &self.snapshots)
     }
 
-    /// Index and term of the last entry, or of the snapshot behind which there is none.
+    /// Index and term of the last entry, or of the newest snapshot when that is further.
     pub fn last(&self) -> (Index, Term) {
         let snapshot = self.snapshots.listed.first().map(|meta| (meta.index, meta.term));
         snapshot.into_iter().chain(self.log.last).max().unwrap_or_default()
@@ -85,7 +86,7 @@ impl Node {
         match latest.configuration.server(&self.id).map(|server| server.suffrage) {
             Some(Suffrage::Voter) => Candidacy { will: true, reason: format!("it is a Voter {from}") },
             Some(other) => Candidacy { will: false, reason: format!("it is a {other} {from}") },
-            None => Candidacy { will: false, reason: format!("{:?} is no member {from}", self.id) },
+            None => Candidacy { will: false, reason: format!("{:?} is not a member {from}", self.id) },
         }
     }
 
@@ -108,7 +109,7 @@ impl Node {
         self.is_untouched() || self.is_recovered()
     }
 
-    /// Whether raft has led or followed somebody on this state.
+    /// Whether a node has led or followed on this state.
     pub fn has_run(&self) -> bool {
         self.log.dated > 0 || (!self.snapshots.listed.is_empty() && !self.is_recovered())
     }

@@ -12,7 +12,7 @@ use crate::raft::Log;
 impl Node {
     /// Reads the directory `dir`; `each` sees every entry of the log that can be decoded, in order.
     ///
-    /// When the log changes meanwhile, `each` is called with [`None`] and then for all entries again.
+    /// When the log changes during the read, `each` is called with [`None`] and then for all entries again.
     pub fn read(dir: &StateDir, depth: Depth, each: &mut dyn FnMut(Option<&Log<'_>>)) -> Result<Node, Error> {
         let (id, path) = (dir.id().to_owned(), dir.path());
         // The log first: raft makes a snapshot before it cuts off what that has. The stable store last: raft raises its

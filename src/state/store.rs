@@ -48,7 +48,7 @@ pub struct Store {
 
 pub(super) type Pair<'a> = &'a mut dyn FnMut(&[u8], &[u8]);
 
-/// Calls `each` for the pairs of a bucket; gives what stopped it, when that is the file's fault.
+/// Calls `each` for the pairs of a bucket; returns what stopped it, when the file is damaged there.
 fn each_pair(reader: &Database, bucket: &[u8], each: Pair<'_>) -> Result<Option<Finding>, bolt::Error> {
     match walk(reader, bucket, each) {
         Ok(()) => Ok(None),
@@ -61,13 +61,13 @@ fn each_pair(reader: &Database, bucket: &[u8], each: Pair<'_>) -> Result<Option<
     }
 }
 
-/// The names of raft-boltdb's two buckets, which it makes in either file, where they stand for something else.
+/// Keys that have the name of one of raft-boltdb's two buckets and are not buckets. It makes both in either file.
 /// (raft-boltdb bolt_store.go initialize)
 fn no_buckets(reader: &Database) -> Vec<Finding> {
     let is_none = |name: &&[u8]| matches!(reader.bucket(name), Err(bolt::Error::Incompatible { .. }));
     let finding = |name: &[u8]| {
         let name = String::from_utf8_lossy(name);
-        let message = format!("the key {name:?} is no bucket: raft-boltdb refuses to open the file");
+        let message = format!("the key {name:?} is not a bucket: raft-boltdb refuses to open the file");
         Finding::new("RAFT-017", Severity::Error, message)
     };
     [LOGS_BUCKET, CONF_BUCKET].iter().filter(|name| is_none(name)).map(|name| finding(name)).collect()
@@ -90,7 +90,7 @@ fn walk(reader: &Database, bucket: &[u8], each: Pair<'_>) -> Result<(), bolt::Er
     Ok(())
 }
 
-/// Gives the pairs of a bucket, and what stopped it.
+/// Walks the pairs of a bucket and returns what stopped it.
 pub(super) type Walk<'a> = &'a mut dyn FnMut(&[u8], Pair<'_>) -> Result<Option<Finding>, bolt::Error>;
 /// Reads the content of an open database by a walk, and what is wrong with it.
 pub(super) type ReadContent<'a, T> = &'a mut dyn FnMut(Walk<'_>) -> Result<(T, Vec<Finding>), bolt::Error>;
@@ -141,7 +141,7 @@ pub(super) fn read_store<T: Default>(
         if !reader.is_current().map_err(fail)? {
             continue;
         }
-        // The checker says it better.
+        // The checker's finding says more.
         let known = findings.iter().any(|finding| finding.severity == Severity::Error);
         let says_better = |finding: &Finding| known && [UNREADABLE, NO_BUCKET].contains(&finding.id);
         findings.extend(more.into_iter().filter(|finding| !says_better(finding)));

@@ -29,7 +29,7 @@ pub struct Line {
     /// When it was appended; none for the zero time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub appended_at: Option<Time>,
-    /// What it carries, in hexadecimal digits; none is Go's nil.
+    /// Its data, in hexadecimal digits; absent for Go's nil.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// Or the name of the file that holds it.
@@ -46,7 +46,7 @@ pub struct Line {
 pub enum Time {
     /// In UTC, as RFC 3339 writes it.
     Utc(jiff::Timestamp),
-    /// What RFC 3339 can't say: seconds since the year 1, nanoseconds, minutes east of UTC (-1 is UTC itself).
+    /// A time that RFC 3339 can't express: seconds since the year 1, nanoseconds, minutes east of UTC (-1 is UTC itself).
     Exact(i64, u32, i16),
 }
 
@@ -99,7 +99,7 @@ pub enum LineError {
     /// A payload in a file outside the directory.
     #[error("data_file: expected the name of a file in the directory of payload files, found {name:?}")]
     OutsidePayloads {
-        /// What stands for a name.
+        /// The text that should be a name.
         name: String,
     },
     /// A payload's file can't be read.
@@ -135,12 +135,12 @@ pub enum LineError {
         /// The term of the entry before.
         before: Term,
     },
-    /// What was set aside can't be decoded any more.
+    /// The entry, as it comes back from the scratch store, can't be decoded.
     #[error(transparent)]
     Decode(#[from] raft::Error),
 }
 
-/// Where in the line it is wrong helps nobody.
+/// Without the position within the line, which helps nobody.
 fn without_position(error: &serde_json::Error) -> String {
     error.to_string().split(" at line ").next().unwrap_or_default().to_owned()
 }

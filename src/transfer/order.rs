@@ -69,7 +69,7 @@ impl Order {
         run.map_or(0, |(first, line)| line + (index - first))
     }
 
-    /// Keeps an entry, with the number of its line in front.
+    /// Keeps an entry for later, its line number before it.
     pub(super) fn set_aside(&mut self, log: &Log<'_>, line: u64) -> Result<(), Error> {
         self.put(log.index, line, &encoded(log))
     }

@@ -38,7 +38,7 @@ pub(super) fn compare(
     let first = description.first_index();
     for node in nodes {
         let at_first = node.log.first_configuration.as_ref().filter(|at| at.index == first);
-        if at_first.is_some_and(|at| at.configuration != described) {
+        if at_first.is_some_and(|at| *at.configuration != described) {
             let message = format!(
                 "the configuration at index {first} is not that of {CLUSTER_FILE}: this is the state of another cluster"
             );
@@ -46,7 +46,7 @@ pub(super) fn compare(
                 Finding::new("CLUSTER-007", Severity::Error, message)
                     .in_node(&node.id)
                     .at_index(first.0)
-                    .hint("generate all nodes together, or remove the description that belongs to other state"),
+                    .hint("remove the description, or the directories, that belong to another cluster"),
             );
         }
     }

@@ -1,6 +1,7 @@
 //! Checks that need the directories of several servers, and the findings of each: does the cluster hold together?
 
 mod access;
+mod advice;
 mod cluster;
 mod described;
 mod election;
@@ -27,6 +28,7 @@ use history::History;
 use log_matching::Contents;
 use quorum::Quorums;
 
+pub use advice::Advice;
 pub use members::compare as compare_members;
 
 /// What was looked at, and what was found.
@@ -61,6 +63,11 @@ impl Report {
     /// The members of the cluster: the configuration that the server with the last entry acts by.
     pub fn members(&self) -> Option<ConfigurationAt> {
         cluster::ahead(&self.nodes).and_then(cluster::members)
+    }
+
+    /// What to do, made from all findings and servers together.
+    pub fn advice(&self) -> Advice {
+        advice::advise(self)
     }
 
     /// How many findings of each severity.

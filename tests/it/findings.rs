@@ -440,7 +440,7 @@ fn the_page_has_all_findings_and_no_others() {
 
 #[test]
 fn reports_have_the_form_of_the_schema() {
-    let schema: Value = serde_json::from_str(include_str!("../../docs/verify.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../docs/schema/verify.json")).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     for (id, flags, change) in CASES {
         let cluster = Cluster::new();

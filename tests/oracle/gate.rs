@@ -44,8 +44,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// The answer for programs, after it is compared with its schema.
 fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    let answer = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let schema: Value = serde_json::from_str(include_str!("../../docs/schema/gate.json")).unwrap();
+    let errors: Vec<String> =
+        jsonschema::validator_for(&schema).unwrap().iter_errors(&answer).map(|error| error.to_string()).collect();
+    assert_eq!(errors, [""; 0], "{answer:#}");
+    answer
 }
 
 /// Outcomes of a target's checks, by name.

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::{SETTLE, Seen, Trial};
+use crate::durable::temp_dir;
 use crate::gate::Error;
 use crate::payload::{Head, Release};
 use crate::report::Severity;
@@ -34,7 +35,7 @@ impl Trial<'_> {
     /// The directories of all servers, in a temporary directory.
     pub(super) async fn copy_out(&self) -> Result<TempDir, Error> {
         let fail = |source| Error::Io { path: std::env::temp_dir(), source };
-        let directory = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir().map_err(fail)?;
+        let directory = temp_dir("gate").map_err(|error| fail(error.source))?;
         for id in &self.staged.nodes {
             let to = directory.path().join(id);
             std::fs::create_dir(&to).map_err(fail)?;

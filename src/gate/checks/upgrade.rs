@@ -4,6 +4,7 @@ use tokio::time::{Instant, sleep};
 
 use super::snapshot::SNAPSHOT_FLAGS;
 use super::{SETTLE, Seen, Trial};
+use crate::durable::temp_dir;
 use crate::gate::Error;
 use crate::gate::nodes::{Nodes, address};
 use crate::gate::timeline::Happened;
@@ -80,7 +81,7 @@ impl Trial<'_> {
         let program = if direction == Direction::Back { self.programs.first() } else { self.programs.last() };
         let Some(program) = program else { return Ok(()) };
         let fail = |source| Error::Io { path: std::env::temp_dir(), source };
-        let directory = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir().map_err(fail)?;
+        let directory = temp_dir("gate").map_err(|error| fail(error.source))?;
         self.nodes.take_away(id, directory.path()).await?;
         self.nodes.start(program, id, address(self.staged, id)?, directory.path(), &SNAPSHOT_FLAGS).await
     }

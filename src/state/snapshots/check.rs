@@ -14,7 +14,7 @@ use crate::report::{Finding, Severity};
 
 /// Go's crc64.ECMA, with a table for 16 bytes at a time. (hashicorp/raft file_snapshot.go)
 static CRC64: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_XZ);
-/// Bytes that tell which block a state is.
+/// Bytes that say which block a state is.
 const PEEK_LEN: usize = 4096;
 
 /// The checksum of a state.bin as meta.json holds it: 8 bytes big endian.
@@ -75,7 +75,7 @@ pub fn check(directory: &Path, meta: &SnapshotMeta, is_newest: bool) -> Vec<Find
     }
     if meta.configuration_index > meta.index {
         let message =
-            format!("its members are of entry {}, behind its own index {}", meta.configuration_index, meta.index);
+            format!("its members are of entry {}, after its own index {}", meta.configuration_index, meta.index);
         add("SNAP-008", bad, message);
     }
     let voters: Vec<&str> = meta.configuration.voters().map(|server| server.address.as_str()).collect();

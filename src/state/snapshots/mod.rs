@@ -17,7 +17,7 @@ use crate::raft::{self, META_FILE, SnapshotMeta, decode_meta};
 /// Bytes of the longest meta.json that is read: one with 100,000 servers is shorter.
 const MAX_META_LEN: u64 = 16 << 20;
 
-/// What is in the directory.
+/// The snapshots of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshots {
     /// Those that raft lists, newest first.
