@@ -1,6 +1,5 @@
 //! What a package of the command has besides it: shell completions and man pages.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -9,6 +8,7 @@ use clap_complete::Shell;
 
 use super::failure::{Failure, Verdict};
 use super::output::print;
+use super::output_file::write_file;
 
 const NAME: &str = "op-conductor-init";
 
@@ -66,8 +66,9 @@ fn write_pages(command: &Command, directory: &Path) -> Result<(), Failure> {
     let page = clap_mangen::Man::new(command.clone());
     let path = directory.join(page.get_filename());
     let mut text = Vec::new();
-    let written = page.render(&mut text).and_then(|()| fs::write(&path, sections(&String::from_utf8_lossy(&text))));
-    written.with_context(|| format!("--output-dir: writing {}", path.display())).map_err(Failure::unable)?;
+    let rendered = page.render(&mut text).map_err(anyhow::Error::from);
+    let written = rendered.and_then(|()| write_file(&path, sections(&String::from_utf8_lossy(&text)).as_bytes()));
+    written.context("--output-dir").map_err(Failure::unable)?;
     command.get_subcommands().filter(|verb| !verb.is_hide_set()).try_for_each(|verb| write_pages(verb, directory))
 }
 

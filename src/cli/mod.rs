@@ -21,8 +21,10 @@ mod junit;
 mod log;
 mod op_cdtr;
 mod output;
+mod output_file;
 mod pages;
 mod progress;
+mod prompt;
 #[cfg(feature = "payload")]
 mod recover;
 mod restore;

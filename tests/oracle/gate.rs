@@ -238,6 +238,8 @@ fn a_cluster_is_upgraded_server_by_server_and_goes_back() {
     let all = [&["boot", "first-leader", "members", "sequencing", "next-block"][..], &steps, &back].concat();
     let passed = |name: &&str| ((*name).to_owned(), "passed".to_owned());
     assert_eq!(outcomes(&found["targets"][0]), all.iter().map(passed).collect::<Vec<_>>());
+    let raft = outcomes(&found["targets"][1]);
+    assert_eq!(raft.len(), all.len() - 3, "without sequencing and snapshots: {raft:?}");
     let detail = |number: usize| found["targets"][0]["checks"][number]["detail"].as_str().unwrap();
     assert!(detail(8).starts_with("leadership went from sequencer-2 to"), "the leader is the last: {}", detail(8));
     assert!(detail(12).starts_with("leadership went from"), "and so on the way back: {}", detail(12));

@@ -7,6 +7,7 @@ use super::{SETTLE, Seen, Trial};
 use crate::durable::temp_dir;
 use crate::gate::Error;
 use crate::gate::nodes::{Nodes, address};
+use crate::gate::timeline::Happened;
 use crate::payload::Head;
 
 /// Which way a round goes.
@@ -71,7 +72,7 @@ impl Trial<'_> {
         };
         Ok(match self.began_elsewhere().await? {
             Some(hash) => Seen::Bad(format!("{now} sequences on {hash}, which is not the last block")),
-            None => Seen::Good(format!("leadership went from {leader} to {now}")),
+            None => Seen::Good(format!("leadership went from {leader} to {now}{}", self.pause().await?)),
         })
     }
 
@@ -122,6 +123,17 @@ impl Trial<'_> {
         let tip = self.tip.as_deref().and_then(|tip| Head::peek(tip).ok());
         let last = conductors.sequencing().await?.pop();
         Ok(last.map(|last| last.hash).filter(|hash| tip.is_none_or(|tip| *hash != tip.hash.to_string())))
+    }
+
+    /// In words, how long nobody sequenced when leadership moved last.
+    async fn pause(&self) -> Result<String, Error> {
+        let timeline = self.nodes.timeline().await?;
+        let last = |what: &Happened| timeline.iter().rfind(|moment| moment.what == *what);
+        let (Some(stopped), Some(started)) = (last(&Happened::SequencingStopped), last(&Happened::Sequencing)) else {
+            return Ok(String::new());
+        };
+        let seconds = started.time.duration_since(stopped.time).as_secs_f64();
+        Ok(format!(" ({seconds:.2} s between their sequencers)"))
     }
 
     /// The server that leads, and whose sequencer is the only active one when there are any.
