@@ -39,7 +39,7 @@ it means and what to do.";
 /// bytes everywhere. It says before anything is changed whether a committed entry can be lost.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
-pub(super) struct RecoverCommand {
+pub(super) struct Options {
     #[command(subcommand)]
     verb: RecoverVerb,
 }
@@ -51,7 +51,7 @@ enum RecoverVerb {
     Collect(collect::Options),
 }
 
-impl RecoverCommand {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match &self.verb {
             RecoverVerb::Plan(options) => options.run(),
