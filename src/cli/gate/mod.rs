@@ -83,7 +83,7 @@ pub(crate) struct Gate {
     #[arg(long, value_name = "TARGET", value_delimiter = ',')]
     target: Vec<Target>,
 
-    /// Any image of op-conductor, on the daemon or to be pulled. Repeatable
+    /// Any image of op-conductor, on the daemon or to pull. Repeatable
     #[arg(long, value_name = "IMAGE", value_delimiter = ',')]
     image: Vec<String>,
 
@@ -91,22 +91,22 @@ pub(crate) struct Gate {
     #[arg(long, value_name = "FROM..TO", value_delimiter = ',')]
     upgrade: Vec<Upgrade>,
 
-    /// Don't go back after an upgrade
+    /// Skip the way back after an upgrade
     #[arg(long, requires = "upgrade")]
     no_rollback: bool,
 
-    /// Write a JUnit report here too
+    /// Also write a JUnit report to this file
     #[arg(long, value_name = "FILE", value_parser = values::other_file())]
     junit: Option<PathBuf>,
 
-    /// Write a page to look at here too
+    /// Also write an HTML page to this file
     #[arg(long, value_name = "FILE", value_parser = values::other_file())]
     html: Option<PathBuf>,
 
     #[command(flatten)]
     format: CiFormatOption,
 
-    /// How long to wait for each thing that should happen
+    /// How long to wait for each expected event
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = values::duration)]
     timeout: Duration,
 
@@ -114,7 +114,7 @@ pub(crate) struct Gate {
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     parallel: NonZeroUsize,
 
-    /// Leave the containers and their network, to look at them
+    /// Keep the containers and their network for inspection
     #[arg(long)]
     keep: bool,
 
