@@ -66,3 +66,7 @@ fuzz TARGET SECONDS:
 differential N:
     test -x oracle/bin/oracle-raft-1.8.0 || oracle/build.sh 1.8.0
     DIFFERENTIAL_COUNT={{N}} cargo test --features gate --test oracle differential -- --nocapture
+
+# Render the gate's page in headless Chromium, to look at in target/pages; arguments are gate's.
+pages *ARGS:
+    ./tests/pages.sh {{ARGS}}

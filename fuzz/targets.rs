@@ -109,7 +109,7 @@ pub fn verify_directory(bytes: &[u8]) {
         fs::write(directory.join(STABLE_FILE), stable).unwrap();
         let report = verify(directory, None, &()).unwrap();
         assert!(report.findings.iter().all(|finding| op_conductor_init::report::explain::find(finding.id).is_some()));
-        let _ = Node::read(&StateDir::new(directory), Depth::Content, &mut |_| {}).unwrap().campaign();
+        let _ = Node::read(&StateDir::new(directory), Depth::Content, &mut |_| {}).unwrap().candidacy();
     });
 }
 

@@ -41,7 +41,7 @@ with_superchain() {
     (
         cd "op-conductor/$1"
         go mod download "$OPTIMISM" >&2
-        rm -rf "$copy"
+        rm -rf "$copy" && mkdir -p "${copy%/*}"
         cp -R "$(go list -m -f '{{.Dir}}' "$OPTIMISM")" "$copy"
         chmod -R u+w "$copy"
         # For this machine, whatever the binary is built for.
@@ -61,6 +61,7 @@ op_conductor() {
     if [ -d "op-conductor/$1/superchain" ]; then
         with_superchain "$1"
         build "$2" "$OPTIMISM/op-conductor/cmd" "$1" -C "op-conductor/$1" -modfile="$PWD/bin/optimism-$1.mod"
+        rm -rf "$PWD/bin/optimism-$1" "$PWD/bin/optimism-$1.mod" "$PWD/bin/optimism-$1.sum"
     else
         build "$2" "$OPTIMISM/op-conductor/cmd" "$1" -C "op-conductor/$1"
     fi

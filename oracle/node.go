@@ -20,6 +20,7 @@ type nodeFlags struct {
 	snapshotInterval, runFor        time.Duration
 	snapshotThreshold, trailingLogs uint64
 	exitOnLeader                    bool
+	snapshotLikeOpConductor         bool
 }
 
 // parseNodeFlags has op-conductor v1.19's settings as defaults: flags/flags.go and consensus/raft.go NewRaftConsensus.
@@ -39,6 +40,7 @@ func parseNodeFlags(args []string) (nodeFlags, error) {
 	flags.Uint64Var(&f.trailingLogs, "trailing-logs", 10240, "raft's TrailingLogs")
 	flags.DurationVar(&f.runFor, "run-for", 0, "stop after this `time`; 0: never")
 	flags.BoolVar(&f.exitOnLeader, "exit-on-leader", false, "exit with status 9 at the moment of becoming leader")
+	flags.BoolVar(&f.snapshotLikeOpConductor, "snapshot-like-op-conductor", false, "a snapshot holds the last command alone, as op-conductor's holds its head")
 	_ = flags.Parse(args)
 	if f.id == "" || f.dir == "" {
 		return f, errors.New("--id and --dir are required")
@@ -86,7 +88,7 @@ func startNode(f nodeFlags, j *journal) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{stores: s, fsm: &fsm{journal: j}, journal: j}
+	n := &node{stores: s, fsm: &fsm{journal: j, onlyLast: f.snapshotLikeOpConductor}, journal: j}
 	if err := n.startRaft(f, dir); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -12,9 +12,10 @@ import (
 
 // fsm remembers how many commands came, in which order, and the last one.
 type fsm struct {
-	journal *journal
-	mu      sync.Mutex
-	state   fsmState
+	journal  *journal
+	onlyLast bool // in snapshots
+	mu       sync.Mutex
+	state    fsmState
 }
 
 // fsmState is also what a snapshot holds. Sum is sha256(the sum before, the command), so that equal sums mean equal
@@ -50,7 +51,11 @@ func (f *fsm) Apply(log *raft.Log) interface{} {
 
 // Snapshot implements raft.FSM.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
-	encoded, err := json.Marshal(f.current())
+	state := f.current()
+	if f.onlyLast {
+		return fsmSnapshot(state.Last), nil
+	}
+	encoded, err := json.Marshal(state)
 	return fsmSnapshot(encoded), err
 }
 

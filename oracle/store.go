@@ -57,3 +57,41 @@ func requireFile(path string) error {
 	_, err := os.Stat(path)
 	return err
 }
+
+func (o storeOptions) bolt() (*boltOptions, error) {
+	options := *defaultBoltOptions
+	options.ReadOnly = o.readOnly
+	options.Timeout = o.timeout
+	return &options, setPageSize(&options, o.pageSize)
+}
+
+func openStore(path string, o storeOptions) (*boltStore, error) {
+	options, err := o.bolt()
+	if err != nil {
+		return nil, err
+	}
+	return newStore(storeSettings{Path: path, BoltOptions: options, NoSync: o.noSync})
+}
+
+func openDB(path string, o storeOptions) (*boltDB, error) {
+	options, err := o.bolt()
+	if err != nil {
+		return nil, err
+	}
+	db, err := openBolt(path, storeFileMode, options)
+	if err != nil {
+		return nil, err
+	}
+	db.NoSync = o.noSync
+	return db, nil
+}
+
+func encodeMsgpack(value any) ([]byte, error) {
+	var encoded []byte
+	err := newMsgpackEncoder(&encoded, logHandle()).Encode(value)
+	return encoded, err
+}
+
+func decodeMsgpack(encoded []byte, value any) error {
+	return newMsgpackDecoder(encoded, logHandle()).Decode(value)
+}

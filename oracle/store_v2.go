@@ -9,51 +9,27 @@ import (
 )
 
 type (
-	boltStore = raftboltdb.BoltStore
-	boltDB    = bolt.DB
-	boltTx    = bolt.Tx
+	boltStore     = raftboltdb.BoltStore
+	storeSettings = raftboltdb.Options
+	boltDB        = bolt.DB
+	boltTx        = bolt.Tx
+	boltOptions   = bolt.Options
 )
 
-func (o storeOptions) bolt() (*bolt.Options, error) {
-	options := *bolt.DefaultOptions
-	options.PageSize = o.pageSize
-	options.ReadOnly = o.readOnly
-	options.Timeout = o.timeout
-	return &options, nil
-}
+var (
+	newStore           = raftboltdb.New
+	openBolt           = bolt.Open
+	defaultBoltOptions = bolt.DefaultOptions
+	newMsgpackEncoder  = codec.NewEncoderBytes
+	newMsgpackDecoder  = codec.NewDecoderBytes
+)
 
-func openStore(path string, o storeOptions) (*boltStore, error) {
-	options, err := o.bolt()
-	if err != nil {
-		return nil, err
-	}
-	return raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: options, NoSync: o.noSync})
-}
-
-func openDB(path string, o storeOptions) (*boltDB, error) {
-	options, err := o.bolt()
-	if err != nil {
-		return nil, err
-	}
-	db, err := bolt.Open(path, storeFileMode, options)
-	if err != nil {
-		return nil, err
-	}
-	db.NoSync = o.noSync
-	return db, nil
+func setPageSize(options *boltOptions, pageSize int) error {
+	options.PageSize = pageSize
+	return nil
 }
 
 // logHandle is what the store encodes a raft.Log with: raft-boltdb v2/util.go encodeMsgPack.
 func logHandle() *codec.MsgpackHandle {
 	return &codec.MsgpackHandle{BasicHandle: codec.BasicHandle{TimeNotBuiltin: true}}
-}
-
-func encodeMsgpack(value any) ([]byte, error) {
-	var encoded []byte
-	err := codec.NewEncoderBytes(&encoded, logHandle()).Encode(value)
-	return encoded, err
-}
-
-func decodeMsgpack(encoded []byte, value any) error {
-	return codec.NewDecoderBytes(encoded, logHandle()).Decode(value)
 }

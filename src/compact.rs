@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::statvfs;
 use serde::Serialize;
 
 use crate::bolt::{self, BulkWriter, LeafElement, Problem, Reader};
@@ -95,7 +94,7 @@ pub enum Error {
         /// The outer bucket.
         bucket: String,
     },
-    /// What was written doesn't say the same as what was read.
+    /// The copy has other content than the original.
     #[error("{}: what was written is not what was read: nothing was replaced", path.display())]
     Differs {
         /// The file that was read.
@@ -211,15 +210,13 @@ fn refuse_output(directory: &Path, dirs: &[StateDir]) -> Result<(), Error> {
     }
 }
 
-/// Sees that copies of all files fit, though they will be smaller; their bytes.
+/// Bytes of all files, whose copies must fit, though they will be smaller.
 fn space(dirs: &[StateDir], root: &Path) -> Result<u64, Error> {
     let mut needed = 0;
     for file in dirs.iter().flat_map(|dir| [dir.log_path(), dir.stable_path()]) {
         needed += metadata(&file)?.len();
     }
-    let fail = |errno: rustix::io::Errno| Error::Io { path: root.to_owned(), source: errno.into() };
-    let stat = statvfs(root).map_err(fail)?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let free = durable::free_space(root).map_err(|error| Error::Io { path: error.path, source: error.source })?;
     if free < needed {
         return Err(Error::NoSpace { path: root.to_owned(), needed, free });
     }

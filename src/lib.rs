@@ -36,4 +36,4 @@ pub mod state;
 pub mod transfer;
 pub mod verify;
 
-pub use durable::open_file;
+pub use durable::{open_file, read_file};

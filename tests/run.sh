@@ -82,6 +82,17 @@ need_strace() {
     command -v strace >/dev/null || missing "strace" "install it and put it on the PATH"
 }
 
+# Completions are tested in the shells that they are for.
+need_shells() {
+    local shell
+    for shell in bash zsh fish; do
+        if ! command -v $shell >/dev/null && is_debian_root; then
+            apt $shell
+        fi
+        command -v $shell >/dev/null || missing "$shell" "install it and put it on the PATH"
+    done
+}
+
 # A client that can talk to the daemon: one that came with the daemon is preferred.
 docker_answers() {
     docker version >/dev/null 2>&1 && return
@@ -182,6 +193,7 @@ step "what is needed: Rust, a C linker" need_rust
 need_cc
 step "what is needed: Go" need_go
 step "what is needed: strace" need_strace
+step "what is needed: bash, zsh, fish" need_shells
 step "what is needed: Docker" need_docker
 sweep
 

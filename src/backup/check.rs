@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::check_space;
 use super::copy::{CopyError, copy};
 use super::error::Error;
 use super::manifest::{FileEntry, Manifest, NodeInfo};
 use super::open::{Backup, Form};
-use super::{check_space, free_space};
-use crate::durable::{Paced, Syncer};
+use crate::durable::{Paced, Syncer, free_space, temp_dir};
 use crate::payload::Release;
 use crate::report::Progress;
 use crate::report::{Finding, Severity};
@@ -124,12 +124,7 @@ pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) ->
         let found = compare(&backup, &mut |_| Ok(None), &mut |_, _| Ok(()), None, progress)?;
         (found, content(path, release))
     } else {
-        let unpacked = tempfile::Builder::new().prefix("op-conductor-init-verify-").tempdir();
-        let unpacked = unpacked.map_err(|source| Error::Io {
-            doing: "making a directory in",
-            path: std::env::temp_dir(),
-            source,
-        })?;
+        let unpacked = temp_dir("verify")?;
         let to = unpacked.path();
         check_space(to, manifest.total_size().min(free_space(to)?.saturating_add(1)))?;
         for directory in &manifest.directories {

@@ -1,6 +1,5 @@
 //! Copying and hashing in one pass.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::mpsc;
@@ -33,7 +32,7 @@ pub(crate) enum CopyError {
 
 /// The SHA-256 of `bytes`, 64 digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    digits(Sha256::digest(bytes).as_slice())
+    const_hex::encode(Sha256::digest(bytes))
 }
 
 /// Copies all of `source`, and hashes what was read. What is longer than a chunk is hashed by a second thread.
@@ -55,7 +54,7 @@ pub(crate) fn copy(source: &mut dyn Read, to: &mut dyn Write, progress: &dyn Pro
                 // The other side has all it needs when it listens no more.
                 let _ = back.send(chunk);
             }
-            digits(hasher.finalize().as_slice())
+            const_hex::encode(hasher.finalize())
         });
         let mut len = first as u64;
         let mut made = 1;
@@ -114,13 +113,6 @@ fn fill(source: &mut dyn Read, chunk: &mut [u8]) -> Result<usize, CopyError> {
         }
     }
     Ok(done)
-}
-
-fn digits(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::manifest::{MANIFEST_FILE, ManifestError};
+use crate::durable::IoError;
 use crate::report::Finding;
 use crate::state::{self, dir, entries};
 use crate::{bolt, durable};
@@ -137,6 +138,9 @@ pub enum NoBackup {
     /// Compressed in another way.
     #[error("a gzip file, expected zstd")]
     Gzip,
+    /// Neither a directory nor an archive.
+    #[error("expected a directory or a .tar.zst archive")]
+    OtherFile,
     /// Packed by `tar --sparse`.
     #[error("an archive with sparse files: another tool packed it")]
     Sparse,
@@ -153,6 +157,12 @@ impl NoBackup {
             }
             _ => None,
         }
+    }
+}
+
+impl From<IoError> for Error {
+    fn from(IoError { doing, path, source }: IoError) -> Error {
+        Error::Io { doing, path, source }
     }
 }
 

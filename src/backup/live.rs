@@ -1,8 +1,8 @@
 //! A node that runs, copied without its lock.
 //!
 //! The log first, then the stable store, then the snapshots: raft raises its term before it appends an entry of that
-//! term, so the copied term is never behind the copied log; and a snapshot that is newer than the log is seen, because
-//! it lies behind the log's end. What doesn't fit together is copied again.
+//! term, so the copied term is never older than the copied log; and a snapshot that is newer than the log is seen, because
+//! its index is after the log's end. What doesn't fit together is copied again.
 
 use std::io;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 use crate::state::entries::{self, Entries};
 use crate::state::snapshots::list;
 
-/// Attempts to copy a node that changes too much meanwhile.
+/// Attempts to copy a node that changes too much during the copy.
 const ATTEMPTS: u32 = 10;
 /// The pause before that, which doubles each time, and its end.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -73,7 +73,7 @@ fn attempt(draft: &mut Draft<'_>, id: &str, directory: &Path) -> Result<Vec<Stri
     let last = last_index(&draft.fresh.path().join(draft.top).join(log))?;
     match newest {
         Some(newest) if last.is_none_or(|last| newest > last) => {
-            Err(Failed::Moved(format!("a snapshot of index {newest} came behind the log's end")))
+            Err(Failed::Moved(format!("a snapshot of index {newest} is after the log's end")))
         }
         _ => Ok(rewritten),
     }
@@ -133,9 +133,9 @@ fn by_entries(draft: &mut Draft<'_>, from: &Path, path: &str) -> Result<(), Fail
     loop {
         match entries.next_bytes() {
             Ok(Some((index, bytes))) => {
-                // A snapshot let the node cut its log behind what was read.
+                // After a snapshot the node cut its log up to an entry that was not read yet.
                 if last.is_some_and(|last| last.0.checked_add(1) != Some(index.0)) {
-                    return Err(Failed::Moved(format!("the log was cut in front up to {index}")));
+                    return Err(Failed::Moved(format!("the log now starts at {index}")));
                 }
                 bucket.push(&index.to_key(), bytes).map_err(fail)?;
                 last = Some(index);
@@ -176,7 +176,7 @@ fn pairs<R: bolt::ReadAt>(reader: &Reader<R>) -> Result<Option<(u64, Pairs)>, bo
     Ok(Some((bucket.header().sequence, pairs)))
 }
 
-/// Copies the finished snapshots; gives the last index that one covers. Unfinished ones are none yet.
+/// Copies the finished snapshots; returns the last index that one covers.
 fn snapshots(draft: &mut Draft<'_>, id: &str, directory: &Path) -> Result<Option<Index>, Failed> {
     let store = directory.join(SNAPSHOTS_DIR);
     let to = format!("{id}/{SNAPSHOTS_DIR}");

@@ -28,8 +28,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::statvfs;
-
 use collect::copy_server;
 use draft::Draft;
 
@@ -264,23 +262,13 @@ fn size(dir: &StateDir) -> u64 {
     databases + files.map(|entry| file(entry.path())).sum::<u64>()
 }
 
-/// Sees that so many bytes fit.
+/// Refuses a backup for which there is no room.
 fn check_space(directory: &Path, needed: u64) -> Result<(), Error> {
-    let free = free_space(directory)?;
+    let free = durable::free_space(directory)?;
     if free < needed {
         return Err(Error::NoSpace { path: directory.to_owned(), needed, free });
     }
     Ok(())
-}
-
-/// Bytes that this user may still write in `directory`.
-pub(crate) fn free_space(directory: &Path) -> Result<u64, Error> {
-    let stat = statvfs(directory).map_err(|errno| Error::Io {
-        doing: "looking at",
-        path: directory.to_owned(),
-        source: errno.into(),
-    })?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// What is in the servers' directories and isn't raft's, and a cluster.json that is a link.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    const_hex::encode(Sha256::digest(bytes))
 }
 
 /// Makes a file with two buckets, by the same calls as raft-boltdb's NewBoltStore.

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use op_conductor_init::backup::{self, Error, Form, NodeEntry};
-use serde_json::json;
 
+use super::answer::backups::Backup as Answer;
 use super::args::{FormatOption, LockTimeoutOption, StateDirOption};
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
+use super::output::{notice, print, print_json};
 use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
 use super::verify::finding_text;
-use super::{Outcome, answer, talk};
 
 const HELP: &str = "\
 Examples:
@@ -23,29 +23,29 @@ Examples:
     op-conductor-init backup --state-dir /data/raft/sequencer-1 \\
       --backup-dir /backups --archive
 
-Running nodes needn't be stopped. Backups of all nodes of a cluster belong
-together: restore brings back all, and asks twice before it brings back one.
+Running nodes need not be stopped. Back up all nodes of a cluster together:
+restore brings back all of them, and is stricter when it brings back one.
 
 Exit status:
   0  made: <backup-dir>/raft-backup-<UTC time> is complete and verified
-  1  refused: the state is damaged, or another command is at work on it
-  2  could not: wrong usage, no room, or an I/O error; nothing is left behind";
+  1  refused: the state is damaged, or another command is working on it
+  2  failed: wrong usage, no space, or an I/O error; nothing is left over";
 
 /// Copy the state of a server, or of all in a directory, to a new directory, and verify the copy
 ///
-/// A backup holds both databases, the snapshots and cluster.json, with a manifest of sizes, owners and hashes. It appears
-/// by one rename when it is complete, verified and on the disk. The state is only read.
+/// A backup has both databases, the snapshots and cluster.json, with a manifest of sizes, owners and hashes. It appears
+/// by one rename once it is complete, verified and on the disk. The state is only read.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Options {
     #[command(flatten)]
     state_dir: StateDirOption,
 
-    /// Directory to hold the backups, outside of the state
+    /// Directory for the backups, outside of the state
     #[arg(long, value_name = "DIR")]
     backup_dir: PathBuf,
 
-    /// Make one file, raft-backup-<UTC time>.tar.zst. Needs room for the directory too, while it is made
+    /// Make one file, raft-backup-<UTC time>.tar.zst. Needs space for the directory too while it is made
     #[arg(long)]
     archive: bool,
 
@@ -57,7 +57,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let form = if self.archive { Form::Archive } else { Form::Directory };
         let made = backup::backup(
             self.state_dir.path(),
@@ -68,16 +68,14 @@ impl Options {
         );
         let made = made.map_err(failure)?;
         for path in &made.left_out {
-            talk(format_args!("note: no part of raft's state, and not in the backup: {}", path.display()));
+            notice(format_args!("note: not part of raft's state, and not in the backup: {}", path.display()));
         }
-        answer(&match self.format.get() {
-            Format::Text => text(&made),
-            Format::Json => {
-                let value = json!({"backup": made.path, "manifest": made.manifest, "findings": made.findings, "left_out": made.left_out});
-                format!("{value:#}\n")
-            }
-        })?;
-        Ok(Outcome::Fine)
+        let done = format!("backed up to {}", made.path.display());
+        match self.format.get() {
+            Format::Text => print(&text(&made)).map_err(|it| it.after(&done))?,
+            Format::Json => print_json(&Answer::new(&made)).map_err(|it| it.after(&done))?,
+        }
+        Ok(Verdict::Fine)
     }
 }
 
@@ -87,7 +85,7 @@ fn text(made: &backup::Outcome) -> String {
     let files = count(made.manifest.files.len() as u64, "file", "files");
     text += &format!("{files}, {}; verified.\n", bytes(made.manifest.total_size()));
     if !made.findings.is_empty() {
-        text += "\nAs it was before:\n\n";
+        text += "\nFindings already present in the source:\n\n";
         text.extend(made.findings.iter().map(finding_text));
     }
     text
@@ -114,7 +112,7 @@ pub(super) fn row(node: &NodeEntry) -> Vec<String> {
     ]
 }
 
-/// How a command about backups ends that failed.
+/// Turns an error of backups into how the command ends.
 pub(super) fn failure(error: Error) -> Failure {
     let hint = error.hint();
     let text = match &error {

@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use op_conductor_init::backup::{self, Listed};
 use op_conductor_init::report::Severity;
-use serde_json::json;
 
+use super::answer::backups as answer;
 use super::args::FormatOption;
 use super::backup::{failure, row};
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
+use super::output::{notice, print, print_json};
 use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
 use super::verify::finding_text;
-use super::{Outcome, answer, talk};
 
 const HELP: &str = "\
 Examples:
@@ -25,8 +25,8 @@ Examples:
 
 Exit status:
   0  fine
-  1  verify found an error, or it is no backup
-  2  could not tell: wrong usage, or an I/O error";
+  1  verify found an error, or it is not a backup
+  2  inconclusive: wrong usage, or an I/O error";
 
 /// List, verify or prune backups
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ struct List {
     format: FormatOption,
 }
 
-/// Verify a backup: each byte against its manifest, then what the files say
+/// Verify a backup: each byte against its manifest, then the state in it
 ///
 /// An archive is unpacked to the directory for temporary files (TMPDIR) for that.
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ struct Verify {
 
 /// Remove old backups, but never the last one that verifies
 ///
-/// What has no manifest of this tool is left alone, and so are symbolic links. When a backup can't be read because of an
+/// Directories without a manifest of this tool are left alone, and so are symbolic links. When a backup can't be read because of an
 /// I/O error, nothing is removed.
 #[derive(Debug, Args)]
 struct Prune {
@@ -90,7 +90,7 @@ struct Prune {
 }
 
 impl Backups {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match &self.verb {
             Verb::List(list) => list.run(),
             Verb::Verify(verify) => verify.run(),
@@ -100,21 +100,22 @@ impl Backups {
 }
 
 impl List {
-    fn run(&self) -> Result<Outcome, Failure> {
+    fn run(&self) -> Result<Verdict, Failure> {
         let listed = backup::list(&self.backup_dir).map_err(failure)?;
-        answer(&match self.format.get() {
+        match self.format.get() {
             Format::Text => {
                 let header = ["NAME", "CREATED", "SERVERS", "TERM", "LAST", "BLOCK", "SIZE"];
                 let of = count(listed.len() as u64, "backup", "backups");
-                format!("{}{of} in {}.\n", table(&header, listed.iter().map(list_row)), self.backup_dir.display())
+                let rows = listed.iter().map(list_row);
+                print(&format!("{}{of} in {}.\n", table(&header, rows), self.backup_dir.display()))?;
             }
-            Format::Json => format!("{:#}\n", json!({"backup_dir": self.backup_dir, "backups": listed})),
-        })?;
-        Ok(Outcome::Fine)
+            Format::Json => print_json(&answer::List::new(&self.backup_dir, &listed))?,
+        }
+        Ok(Verdict::Fine)
     }
 }
 
-/// A line for people: of each number the highest of all nodes.
+/// One row: the highest number over all nodes in each column.
 pub(super) fn list_row(it: &Listed) -> Vec<String> {
     if let Some(problem) = &it.problem {
         return vec![it.name.clone(), format!("unreadable: {problem}")];
@@ -135,12 +136,11 @@ pub(super) fn list_row(it: &Listed) -> Vec<String> {
 }
 
 impl Verify {
-    fn run(&self) -> Result<Outcome, Failure> {
+    fn run(&self) -> Result<Verdict, Failure> {
         let verified = backup::verify(&self.backup, None, &Bar::bytes("verify")).map_err(failure)?;
         let (manifest, report) = (verified.backup.manifest(), &verified.report);
-        let counts = report.counts();
-        let fails = counts.errors > 0;
-        answer(&match self.format.get() {
+        let verdict = if report.counts().errors > 0 { Verdict::Bad } else { Verdict::Fine };
+        match self.format.get() {
             Format::Text => {
                 let mut text = format!("{}: {}\n\n", self.backup.display(), of(manifest));
                 text += &table(&["ID", "TERM", "LOG", "BLOCK", "SNAPSHOTS", "COPIED"], manifest.nodes.iter().map(row));
@@ -149,24 +149,14 @@ impl Verify {
                 let worst = report.findings.iter().map(|finding| finding.severity).max();
                 text += match worst {
                     None => "Verdict: fine, nothing found.\n",
-                    Some(Severity::Error) => "Verdict: NOT fine: don't restore it.\n",
+                    Some(Severity::Error) => "Verdict: NOT fine: do not restore it.\n",
                     Some(_) => "Verdict: fine.\n",
                 };
-                text
+                print(&text)?;
             }
-            Format::Json => {
-                let value = json!({
-                    "backup": self.backup,
-                    "verdict": if fails { "bad" } else { "fine" },
-                    "counts": counts,
-                    "by_ancestor": verified.backup.by_ancestor(),
-                    "manifest": manifest,
-                    "findings": report.findings,
-                });
-                format!("{value:#}\n")
-            }
-        })?;
-        Ok(if fails { Outcome::Bad } else { Outcome::Fine })
+            Format::Json => print_json(&answer::Verification::new(&self.backup, &verified, verdict))?,
+        }
+        Ok(verdict)
     }
 }
 
@@ -177,35 +167,37 @@ fn of(manifest: &backup::Manifest) -> String {
 }
 
 impl Prune {
-    fn run(&self) -> Result<Outcome, Failure> {
+    fn run(&self) -> Result<Verdict, Failure> {
         let pruned = backup::prune(&self.backup_dir, self.keep.get(), self.dry_run).map_err(failure)?;
         for name in &pruned.last_sound {
-            talk(format_args!("note: {name} is kept too: no newer one of its servers verifies"));
+            notice(format_args!("note: {name} is kept too: no newer backup of its servers verifies"));
         }
         if !pruned.none_sound.is_empty() {
             let names = pruned.none_sound.join(", ");
-            talk(format_args!("note: kept, because no backup of their servers verifies: {names}"));
+            notice(format_args!("note: kept, because no backup of their servers verifies: {names}"));
         }
         if !pruned.cleaned.is_empty() {
             let word = if self.dry_run { "would be removed" } else { "removed" };
-            talk(format_args!("note: {word} too, left by calls that were killed: {}", pruned.cleaned.join(", ")));
+            notice(format_args!("note: {word} too, left by calls that were killed: {}", pruned.cleaned.join(", ")));
         }
         if !pruned.left.is_empty() {
-            talk(format_args!("note: left alone, without a manifest that can be read: {}", pruned.left.join(", ")));
+            notice(format_args!("note: left alone, without a manifest that can be read: {}", pruned.left.join(", ")));
         }
-        answer(&match self.format.get() {
+        match self.format.get() {
             Format::Text => {
                 let word = if self.dry_run { "would remove" } else { "removed" };
                 let lines: String = pruned.removed.iter().map(|name| format!("{word} {name}\n")).collect();
                 let (gone, kept) = (pruned.removed.len() as u64, pruned.kept.len() as u64);
-                format!(
+                print(&format!(
                     "{lines}{} {}, {kept} kept.\n",
                     count(gone, "backup", "backups"),
                     word.replace("would remove", "would be removed")
-                )
+                ))
+                .map_err(|it| it.after("pruned"))?;
             }
-            Format::Json => format!("{:#}\n", json!({"dry_run": self.dry_run, "pruned": pruned})),
-        })?;
-        Ok(Outcome::Fine)
+            Format::Json => print_json(&answer::Pruning { dry_run: self.dry_run, pruned: &pruned })
+                .map_err(|it| it.after("pruned"))?,
+        }
+        Ok(Verdict::Fine)
     }
 }

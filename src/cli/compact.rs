@@ -5,33 +5,33 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use op_conductor_init::compact::{self, Compacted, Error, Target};
-use serde_json::json;
 
+use super::answer::backups::Compaction;
 use super::args::{FormatOption, LockTimeoutOption, StateDirOption};
-use super::failure::{Failure, directory_hint, server_hint};
-use super::generate::talk_about_recovery;
+use super::failure::{Failure, Verdict, directory_hint, server_hint};
+use super::generate::report_recovery;
+use super::output::{notice, print, print_json};
 use super::progress::Bar;
 use super::text::{bytes, count, table};
 use super::values::Format;
-use super::{Outcome, answer, talk};
 
 const HELP: &str = "\
 Examples:
-  A server that is stopped, in its place; what was there is kept beside it:
+  One stopped server in place; the old files are kept next to it:
     op-conductor-init compact --state-dir ./raft-state/sequencer-1 --in-place
 
-  All servers of a directory, into another one:
+  All servers of a directory, into a new directory:
     op-conductor-init compact --state-dir ./raft-state --output-dir ./small
 
-Entries, their order and everything else stay the same. What was written is read
-again and compared before anything is replaced.
+Entries, their order and everything else stay the same. The new files are read
+back and compared before anything is replaced.
 
 Exit status:
   0  compacted
-  1  refused: a node is running, a file is damaged, or the output is there
-  2  could not tell: wrong usage, no room, or an I/O error; nothing was changed";
+  1  refused: a node is running, a file is damaged, or the output exists
+  2  failed: wrong usage, no space, or an I/O error; nothing was changed";
 
-/// Write the databases of a server, or of all, afresh: same content, no free pages
+/// Rewrite the databases of one server or of all: same content, no free pages
 #[derive(Debug, Args)]
 #[command(
     override_usage = "op-conductor-init compact --state-dir <DIR> --output-dir <DIR>\n       op-conductor-init compact --state-dir <DIR> --in-place"
@@ -41,15 +41,15 @@ pub(super) struct Options {
     #[command(flatten)]
     state_dir: StateDirOption,
 
-    /// Write to this directory, and leave the state as it is
+    /// Write to this directory and leave the state unchanged
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
 
-    /// Replace the state. It is kept in .replaced-<time> beside it
+    /// Replace the state. The old state is kept in .replaced-<time> next to it
     #[arg(long)]
     in_place: bool,
 
-    /// With --in-place: remove what was there, once the new is in its place
+    /// With --in-place: remove the old files once the new ones are in place
     #[arg(long)]
     discard_replaced: bool,
 
@@ -61,20 +61,22 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let target = self.output_dir.as_deref().map_or(Target::InPlace, Target::Directory);
         let outcome = compact::compact(self.state_dir.path(), target, self.lock_timeout.get(), &Bar::bytes("compact"))
             .map_err(failure)?;
-        outcome.recovered.iter().for_each(talk_about_recovery);
+        outcome.recovered.iter().for_each(report_recovery);
         let kept = match outcome.replaced {
             Some(replaced) if self.discard_replaced => discard(replaced, "compacted")?,
             replaced => replaced,
         };
-        answer(&match self.format.get() {
-            Format::Text => text(&outcome.files, kept.as_deref()),
-            Format::Json => format!("{:#}\n", json!({"files": outcome.files, "replaced": kept})),
-        })?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Text => print(&text(&outcome.files, kept.as_deref())).map_err(|it| it.after("compacted"))?,
+            Format::Json => {
+                print_json(&Compaction::new(&outcome.files, kept.as_deref())).map_err(|it| it.after("compacted"))?
+            }
+        }
+        Ok(Verdict::Fine)
     }
 }
 
@@ -85,7 +87,7 @@ pub(super) fn discard(replaced: PathBuf, done: &str) -> Result<Option<PathBuf>, 
         .with_context(|| format!("{done}, but {} could not be removed", replaced.display()))
         .map_err(Failure::unable)?;
     for path in &kept {
-        talk(format_args!("note: not a file of raft's, and kept: {}", path.display()));
+        notice(format_args!("note: not a file of raft's, and kept: {}", path.display()));
     }
     Ok(replaced.exists().then_some(replaced))
 }
@@ -105,7 +107,7 @@ fn text(files: &[Compacted], kept: Option<&Path>) -> String {
     let of = count(files.len() as u64, "file", "files");
     text += &format!("{of}: {} before, {} now ({}).\n", bytes(before), bytes(after), percent(after, before));
     if let Some(kept) = kept {
-        text += &format!("What was there before is in {}.\n", kept.display());
+        text += &format!("The old state is in {}.\n", kept.display());
     }
     text
 }
@@ -116,7 +118,9 @@ fn percent(part: u64, whole: u64) -> String {
 
 fn failure(error: Error) -> Failure {
     match error {
-        Error::Damaged { .. } => Failure::refused(error).with_hint(Some("verify tells all that is wrong with it")),
+        Error::Damaged { .. } => {
+            Failure::refused(error).with_hint(Some("verify reports everything that is wrong with it"))
+        }
         Error::Nested { .. } => Failure::refused(error),
         Error::Inside { .. } => Failure::refused(error).with_hint(Some("name an --output-dir elsewhere")),
         Error::Existing { .. } => Failure::refused(error).with_hint(Some("name an --output-dir that is empty")),

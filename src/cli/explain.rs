@@ -3,12 +3,12 @@
 use op_conductor_init::report::explain::{Explanation, all, find};
 
 use super::args::FormatOption;
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
+use super::output::{print, print_json};
 use super::text::{table, wrapped};
 use super::values::Format;
-use super::{Outcome, answer};
 
-/// Explain a finding of verify by its id: what it means, what follows from it, what to do
+/// Explain a finding of verify by its id: meaning, consequence, cure
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,7 +17,7 @@ Examples:
 
 The same as a page: docs/FINDINGS.md.
 
-Exit status: 0 explained; 2 there is no such id.")]
+Exit status: 0 explained; 2 the id is unknown.")]
 pub(super) struct Options {
     /// Id of a finding, such as BOLT-017 [default: a list of all]
     #[arg(value_name = "ID", value_parser = known)]
@@ -29,29 +29,32 @@ pub(super) struct Options {
 
 /// The finding of an id.
 pub(super) fn known(id: &str) -> Result<&'static Explanation, String> {
-    find(id).ok_or_else(|| "no finding has this id: explain, without an id, lists all".to_owned())
+    find(id).ok_or_else(|| "unknown id: explain without an id lists all of them".to_owned())
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let text = match (self.format.get(), self.id) {
-            (Format::Text, Some(explanation)) => text(explanation),
-            (Format::Text, None) => {
-                // On what it depends is for the whole explanation.
-                let severity = |it: &Explanation| it.severity.split(',').next().unwrap_or_default().to_owned();
-                let row = |it: &Explanation| vec![it.id.to_owned(), it.title.to_owned(), severity(it)];
-                table(&["ID", "FINDING", "SEVERITY"], all().iter().map(row))
-            }
-            (Format::Json, Some(explanation)) => json(explanation)?,
-            (Format::Json, None) => json(&all())?,
-        };
-        answer(&text)?;
-        Ok(Outcome::Fine)
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
+        match (self.format.get(), self.id) {
+            (Format::Text, Some(explanation)) => print(&text(explanation))?,
+            (Format::Text, None) => print(&list(all()))?,
+            (Format::Json, Some(explanation)) => print_json(explanation)?,
+            (Format::Json, None) => print_json(&Explanations { findings: all() })?,
+        }
+        Ok(Verdict::Fine)
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    Ok(serde_json::to_string_pretty(value).map_err(Failure::unable)? + "\n")
+/// The answer for programs when no finding is named.
+#[derive(serde::Serialize)]
+struct Explanations<'a> {
+    findings: &'a [Explanation],
+}
+
+fn list(explanations: &[Explanation]) -> String {
+    // What the severity depends on is for the whole explanation.
+    let severity = |it: &Explanation| it.severity.split(',').next().unwrap_or_default().to_owned();
+    let row = |it: &Explanation| vec![it.id.to_owned(), it.title.to_owned(), severity(it)];
+    table(&["ID", "FINDING", "SEVERITY"], explanations.iter().map(row))
 }
 
 fn text(explanation: &Explanation) -> String {

@@ -4,40 +4,40 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::{Value, json};
-
+use super::answer::state::{Entry, Info, NodeInfo, members};
 use super::args::{FormatOption, StateDirOption};
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 use super::log::entry::content;
+use super::output::{print, print_json};
 use super::text::{bytes, count, index_range, known, table};
 use super::values::Format;
-use super::{Outcome, answer};
 use op_conductor_init::payload::{Release, StoredHead};
-use op_conductor_init::raft::{ConfigurationAt, Index, Log, LogType, Server, StableState};
+use op_conductor_init::raft::{Index, Log, StableState};
 use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::entries::Entries;
 use op_conductor_init::state::{Depth, Node, Servers, StateDir};
 
 const AFTER_HELP: &str = "\
 Examples:
-  # One server, its last 20 entries:
-  op-conductor-init info --state-dir ./raft-state/sequencer-1 --entries 20
+  One server, its last 20 entries:
+    op-conductor-init info --state-dir ./raft-state/sequencer-1 --entries 20
 
-  # All servers of a directory, one row each, for a program:
-  op-conductor-init info --state-dir ./raft-state --format json
+  All servers of a directory, for a program:
+    op-conductor-init info --state-dir ./raft-state --format json
 
-Works on running nodes: no lock is taken or waited for, nothing is created or changed.
+Works on running nodes: no lock is taken or waited for, nothing is created or
+changed.
 
 Exit status: 0 shown; 2 there is no state, or it could not be read.";
 
-/// Show what a server's directory holds: term, vote, log, members, and whether it will campaign.
+/// Show the content of a server's directory: term, vote, log, members, and whether it will campaign
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Options {
     #[command(flatten)]
     state_dir: StateDirOption,
 
-    /// How many of the last entries to list for a single server.
+    /// How many of the last entries to list for a single server
     #[arg(long, value_name = "N", default_value_t = 10)]
     entries: usize,
 
@@ -45,45 +45,30 @@ pub(super) struct Options {
     format: FormatOption,
 }
 
-/// More members than any cluster has.
-const MOST_MEMBERS: usize = 10_000;
-
-/// An entry of the list.
-#[derive(Debug, serde::Serialize)]
-struct Row {
-    index: u64,
-    term: u64,
-    #[serde(rename = "type")]
-    kind: String,
-    data_len: usize,
-    appended_at: Option<String>,
-    content: Option<String>,
-}
-
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let servers = Servers::find(self.state_dir.path()).map_err(Failure::unable)?;
         let single = servers.dirs().len() == 1;
         let mut nodes = Vec::new();
         for dir in servers.dirs() {
             nodes.push(read(dir, if single { self.entries } else { 0 })?);
         }
-        answer(&match self.format.get() {
+        match self.format.get() {
             Format::Json => {
-                let values: Vec<Value> = nodes.iter().map(|(node, rows)| node_json(node, rows, single)).collect();
-                format!("{:#}\n", json!({"nodes": values}))
+                let nodes = nodes.iter().map(|(node, entries)| NodeInfo::new(node, single.then_some(entries)));
+                print_json(&Info { nodes: nodes.collect() })?;
             }
-            Format::Text => match nodes.as_slice() {
+            Format::Text => print(&match nodes.as_slice() {
                 [(node, rows)] => node_text(node, rows),
                 _ => cluster_text(self.state_dir.path(), &nodes),
-            },
-        })?;
+            })?,
+        }
         let unreadable: Vec<String> = nodes.iter().flat_map(|(node, _)| unreadable(node)).collect();
         if unreadable.is_empty() {
-            return Ok(Outcome::Fine);
+            return Ok(Verdict::Fine);
         }
         let hint = "verify says what to do";
-        Err(Failure::unable(anyhow::anyhow!(unreadable.join("\nerror: "))).with_hint(Some(hint)))
+        Err(Failure::unable(anyhow::anyhow!(unreadable.join("\nerror: "))).with_hint(Some(hint)).after_answer())
     }
 }
 
@@ -97,7 +82,7 @@ fn unreadable(node: &Node) -> Vec<String> {
     files.filter_map(line).collect()
 }
 
-fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
+fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Entry>), Failure> {
     let mut rows = VecDeque::new();
     // Only to leave out what won't be shown: a running node may go on.
     let last =
@@ -117,10 +102,10 @@ fn read(dir: &StateDir, most: usize) -> Result<(Node, VecDeque<Row>), Failure> {
     Ok((node, rows))
 }
 
-fn row(log: &Log<'_>) -> Row {
+fn row(log: &Log<'_>) -> Entry {
     let data = log.data.as_deref().unwrap_or_default();
     let content = Some(content(log.kind, data)).filter(|content| !content.is_empty());
-    Row {
+    Entry {
         index: log.index.0,
         term: log.term.0,
         kind: log.kind.to_string(),
@@ -134,8 +119,21 @@ fn vote(node: &Node) -> String {
     let Some(stable) = node.known_stable() else { return known(None::<&str>) };
     stable.vote().map_or_else(
         || "none recorded".to_owned(),
-        |(term, candidate)| format!("in term {term} for {candidate} (a recorded vote is not a leadership)"),
+        |(term, address)| {
+            let candidate = match candidate(node, &address) {
+                Some(id) => format!("{id}, {address}"),
+                None => address,
+            };
+            format!("in term {term} for {candidate}\n{:16}(a recorded vote is not leadership)", "")
+        },
     )
+}
+
+/// Id of the member with an address: a vote records the address.
+fn candidate(node: &Node, address: &str) -> Option<String> {
+    let latest = node.latest_configuration()?;
+    let found = latest.configuration.servers.iter().find(|server| server.address == address);
+    found.map(|server| server.id.clone())
 }
 
 fn log_range(node: &Node) -> String {
@@ -154,7 +152,7 @@ fn head_text(node: &Node) -> String {
         return known(None::<&str>);
     }
     node.head.map_or_else(
-        || "none stored: nobody can sequence".to_owned(),
+        || "none stored: no server can sequence".to_owned(),
         |StoredHead { head, index, term, in_snapshot }| {
             let place = if in_snapshot { "in the snapshot at index" } else { "at index" };
             let time = head.time().map(|time| format!(" of {time}")).unwrap_or_default();
@@ -170,9 +168,9 @@ fn head_text(node: &Node) -> String {
     )
 }
 
-fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
-    let campaign = node.campaign();
-    let will = if campaign.will { "yes" } else { "no" };
+fn node_text(node: &Node, rows: &VecDeque<Entry>) -> String {
+    let candidacy = node.candidacy();
+    let will = if candidacy.will { "yes" } else { "no" };
     let mut text = format!("Server {} in {}\n\n", node.id, node.path.display());
     let snapshots = match node.snapshots.listed.first() {
         Some(newest) => format!(
@@ -199,15 +197,18 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
         ("Log", log_range(node)),
         ("Unsafe head", head_text(node)),
         ("Snapshots", snapshots),
-        ("Campaigns", format!("{will}: {}", campaign.reason)),
+        ("Campaigns", format!("{will}: {}", candidacy.reason)),
         ("Log store", file(&node.log_store)),
         ("Stable store", file(&node.stable_store)),
     ] {
         _ = writeln!(text, "  {name:<13} {value}");
     }
+    if node.is_recovered() {
+        _ = writeln!(text, "  {:<13} by `recover apply`; raft has written nothing since", "Recovered");
+    }
     if let Some(latest) = node.latest_configuration() {
         _ = writeln!(text, "\nMembers, by the latest configuration (entry {}):", latest.index);
-        let (servers, omitted) = members(&latest);
+        let (servers, omitted) = members(&latest.configuration.servers);
         text += &table(
             &["ID", "ADDRESS", "SUFFRAGE"],
             servers.iter().map(|server| vec![server.id.clone(), server.address.clone(), server.suffrage.to_string()]),
@@ -223,7 +224,7 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
             String::new()
         };
         _ = writeln!(text, "\nEntries{of}:");
-        let row = |row: &Row| {
+        let row = |row: &Entry| {
             let content = row.content.clone().or_else(|| row.appended_at.clone()).unwrap_or_default();
             vec![row.index.to_string(), row.term.to_string(), row.kind.clone(), bytes(row.data_len as u64), content]
         };
@@ -236,20 +237,17 @@ fn node_text(node: &Node, rows: &VecDeque<Row>) -> String {
 fn findings_line(findings: usize) -> String {
     match findings {
         0 => String::new(),
-        _ => format!(
-            "\n{}: verify tells more.\n",
-            count(findings as u64, "thing is not as it should be", "things are not as they should be")
-        ),
+        _ => format!("\n{}: verify shows them.\n", count(findings as u64, "finding", "findings")),
     }
 }
 
-fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Row>)]) -> String {
+fn cluster_text(path: &Path, nodes: &[(Node, VecDeque<Entry>)]) -> String {
     let mut text = format!("{} servers in {}\n\n", nodes.len(), path.display());
     let mut rows: Vec<Vec<String>> = nodes.iter().map(|(node, _)| cluster_row(node)).collect();
     let marked = mark_differences(&mut rows);
     text += &table(&["ID", "TERM", "LOG", "LAST TERM", "BLOCK", "IS", "CAMPAIGNS", "VOTED FOR"], rows);
     if marked {
-        text += "\n* is not what most servers have.\n";
+        text += "\n* differs from most servers.\n";
     }
     text += &findings_line(nodes.iter().map(|(node, _)| node.findings.len()).sum());
     text += "\nFor one server in full, name its directory in --state-dir.\n";
@@ -268,19 +266,19 @@ fn cluster_row(node: &Node) -> Vec<String> {
         known(node.known_last().map(|(_, term)| term)),
         node.head.map_or_else(|| "-".to_owned(), |stored| stored.head.number.to_string()),
         suffrage.unwrap_or_else(|| "-".to_owned()),
-        if node.campaign().will { "yes" } else { "no" }.to_owned(),
+        if node.candidacy().will { "yes" } else { "no" }.to_owned(),
         known(vote),
     ]
 }
 
-/// Puts a star behind terms, logs and blocks that are not those of most servers; says whether there are any.
+/// Puts a star after terms, logs and blocks that differ from those of most servers; returns whether there are any.
 fn mark_differences(rows: &mut [Vec<String>]) -> bool {
     let mut marked = false;
     for column in 1..=4 {
         let mut counts = std::collections::BTreeMap::<&str, usize>::new();
         rows.iter().for_each(|row| *counts.entry(&row[column]).or_default() += 1);
         let Some((most, count)) = counts.iter().max_by_key(|(_, count)| **count) else { continue };
-        // Without a majority nobody is the odd one.
+        // Without a majority there is no odd one out.
         if 2 * count <= rows.len() || *count == rows.len() {
             continue;
         }
@@ -291,58 +289,4 @@ fn mark_differences(rows: &mut [Vec<String>]) -> bool {
         }
     }
     marked
-}
-
-/// The members to show, and how many are left out: a damaged entry can have one a byte.
-fn members(at: &ConfigurationAt) -> (&[Server], usize) {
-    let servers = &at.configuration.servers;
-    let shown = servers.len().min(MOST_MEMBERS);
-    (&servers[..shown], servers.len() - shown)
-}
-
-fn configuration_json(at: &ConfigurationAt) -> Value {
-    let (servers, omitted) = members(at);
-    let mut value = json!({"index": at.index, "servers": servers});
-    if omitted > 0 {
-        value["servers_omitted"] = json!(omitted);
-    }
-    value
-}
-
-fn node_json(node: &Node, rows: &VecDeque<Row>, single: bool) -> Value {
-    let latest = node.latest_configuration();
-    let by_type = node.log.by_type.iter().map(|(kind, count)| (LogType::from_byte(*kind).to_string(), json!(count)));
-    let store = |store: &op_conductor_init::state::Store| {
-        json!({
-            "file_len": store.file_len,
-            "page_size": store.page_size,
-            "page_count": store.page_count,
-            "free_pages": store.free_pages,
-            "txid": store.txid.0,
-        })
-    };
-    let snapshot = |meta: &op_conductor_init::raft::SnapshotMeta| json!({"id": meta.id, "index": meta.index, "term": meta.term, "size": meta.size});
-    let (log, stable) = (node.known_log(), node.known_stable());
-    let mut value = json!({
-        "id": node.id,
-        "path": node.path,
-        "current_term": stable.map(StableState::term),
-        "vote": stable.and_then(StableState::vote).map(|(term, candidate)| json!({"term": term, "candidate": candidate})),
-        "first_index": log.and_then(|log| log.first).map(|first| first.0),
-        "last_index": log.and_then(|log| log.last).map(|last| last.0),
-        "last_term": node.known_last().map(|(_, term)| term),
-        "entry_count": log.map(|log| log.count),
-        "entries_by_type": by_type.collect::<serde_json::Map<_, _>>(),
-        "unsafe_head": node.head,
-        "configuration": latest.map(|at| configuration_json(&at)),
-        "campaign": node.campaign(),
-        "snapshots": node.snapshots.listed.iter().map(snapshot).collect::<Vec<_>>(),
-        "log_store": store(&node.log_store),
-        "stable_store": store(&node.stable_store),
-        "finding_count": node.findings.len(),
-    });
-    if single {
-        value["entries"] = json!(rows);
-    }
-    value
 }

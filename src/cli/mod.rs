@@ -1,9 +1,11 @@
 //! The command line: one file a verb, each with its options, its help and a short run.
 
+mod answer;
 mod args;
 mod backup;
 mod backups;
 mod compact;
+mod expected;
 mod explain;
 mod extras;
 mod failure;
@@ -17,9 +19,17 @@ mod head;
 mod info;
 mod junit;
 mod log;
+mod op_cdtr;
+mod output;
+mod output_file;
 mod pages;
 mod progress;
+mod prompt;
+#[cfg(feature = "payload")]
+mod recover;
 mod restore;
+#[cfg(feature = "payload")]
+mod restored_head;
 mod snapshot;
 mod text;
 mod values;
@@ -27,22 +37,30 @@ mod variables;
 mod verify;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+#[cfg(not(feature = "gate"))]
 use failure::Failure;
+use failure::Verdict;
+use output::{notice, print_error};
 use variables::Environment;
 
 const EXIT_STATUS: &str = "\
 Exit status:
   0  fine
   1  an error was found, or the call was refused
-  2  could not tell: wrong usage, or an I/O error";
+  2  inconclusive: wrong usage, or an I/O error";
 
-/// Makes, shows and verifies the raft state of op-conductor clusters, offline.
+#[cfg(not(feature = "gate"))]
+const NO_GATE: &str = "\
+This build has no gate. To get it, build with --features gate:
+  cargo install --path . --features gate
+or use the image that docker/build.sh makes. It needs Docker to run.";
+
+/// Make, show, verify, back up and restore the raft state of op-conductor clusters, offline
 ///
 /// generate writes the first state of a whole cluster, so that all servers start as equals and the named leader leads
 /// first. info and verify read the state of any server, running or not, and change nothing.
@@ -51,6 +69,10 @@ Exit status:
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+
+    /// Write no answer and no notes: errors and the exit status remain
+    #[arg(long, short, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -66,11 +88,13 @@ enum Verb {
     Backup(backup::Options),
     Backups(backups::Backups),
     Restore(Box<restore::Options>),
+    #[cfg(feature = "payload")]
+    Recover(recover::RecoverCommand),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
-    /// Boot a cluster's state on real op-conductor or raft, in containers
+    /// Boot a cluster's state on real op-conductor or raft, in containers (not in this build)
     #[cfg(not(feature = "gate"))]
-    #[command(disable_help_flag = true)]
+    #[command(after_help = NO_GATE)]
     Gate {
         #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
         _ignored: Vec<OsString>,
@@ -79,66 +103,70 @@ enum Verb {
     Man(extras::Man),
 }
 
-/// How a command that did its work ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Fine,
-    /// It found an error.
-    Bad,
-    /// It could not find out; the answer says why.
-    #[cfg(feature = "gate")]
-    Inconclusive,
-}
-
 /// Runs the command and says how it ended.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    op_cdtr::warnings(std::env::vars_os()).iter().for_each(notice);
+    if let Some(failure) = op_cdtr::answer(&args) {
+        notice(&failure);
+        return ExitCode::from(failure.exit_code());
+    }
     let declared = command();
     let environment = Environment::of_process();
     let line = environment.apply(&declared, go_tool::without_its_words(args));
     let warnings = environment.warnings(&declared);
-    let verb = match declared.try_get_matches_from(line.words).and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli.verb,
+    let wants_json = wants_json(&line.words);
+    let cli = match declared.try_get_matches_from(line.words).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
         Err(error) => {
             if error.use_stderr() {
-                warnings.iter().for_each(talk);
+                warnings.iter().for_each(notice);
+                if wants_json {
+                    print_error(&failure::usage_answer(&error));
+                }
             }
             // There is no way to report that the terminal is gone.
             let _ = error.print();
             if let Some(variable) = variable_of(&error, &line.set) {
-                talk(format_args!("\nnote: the value is that of the variable {variable}"));
+                notice(format_args!("\nnote: the value comes from the variable {variable}"));
             }
             return ExitCode::from(if error.use_stderr() { failure::UNABLE } else { 0 });
         }
     };
-    warnings.iter().for_each(talk);
-    let result =
-        match verb {
-            Verb::Generate(generate) => generate.run().map(|()| Outcome::Fine),
-            Verb::Info(info) => info.run(),
-            Verb::Verify(verify) => verify.run(),
-            Verb::Explain(explain) => explain.run(),
-            Verb::Log(log) => log.run(),
-            Verb::Pages(pages) => pages.run(),
-            Verb::Snapshot(snapshot) => snapshot.run(),
-            Verb::Compact(compact) => compact.run(),
-            Verb::Backup(backup) => backup.run(),
-            Verb::Backups(backups) => backups.run(),
-            Verb::Restore(restore) => restore.run(),
-            Verb::Completions(completions) => completions.run(command()),
-            Verb::Man(man) => man.run(command()),
-            #[cfg(feature = "gate")]
-            Verb::Gate(gate) => gate.run(),
-            #[cfg(not(feature = "gate"))]
-            Verb::Gate { .. } => Err(Failure::unable(anyhow::anyhow!("this build has no gate"))
-                .with_hint(Some("build it with --features gate"))),
-        };
-    match result {
-        Ok(Outcome::Fine) => ExitCode::SUCCESS,
-        Ok(Outcome::Bad) => ExitCode::from(failure::REFUSED),
+    output::set_quiet(cli.quiet);
+    warnings.iter().for_each(notice);
+    let result = match cli.verb {
+        Verb::Generate(generate) => generate.run().map(|()| Verdict::Fine),
+        Verb::Info(info) => info.run(),
+        Verb::Verify(verify) => verify.run(),
+        Verb::Explain(explain) => explain.run(),
+        Verb::Log(log) => log.run(),
+        Verb::Pages(pages) => pages.run(),
+        Verb::Snapshot(snapshot) => snapshot.run(),
+        Verb::Compact(compact) => compact.run(),
+        Verb::Backup(backup) => backup.run(),
+        Verb::Backups(backups) => backups.run(),
+        Verb::Restore(restore) => restore.run(),
+        #[cfg(feature = "payload")]
+        Verb::Recover(recover) => recover.run(),
+        Verb::Completions(completions) => completions.run(command()),
+        Verb::Man(man) => man.run(command()),
         #[cfg(feature = "gate")]
-        Ok(Outcome::Inconclusive) => ExitCode::from(failure::UNABLE),
+        Verb::Gate(gate) => gate.run(),
+        #[cfg(not(feature = "gate"))]
+        Verb::Gate { .. } => Err(Failure::unable(anyhow::anyhow!("this build has no gate"))
+            .with_hint(Some("build it with --features gate, or use the image that docker/build.sh makes"))),
+    };
+    match result {
+        Ok(Verdict::Fine) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::from(failure::REFUSED),
+        #[cfg(feature = "gate")]
+        Ok(Verdict::Inconclusive) => ExitCode::from(failure::UNABLE),
         Err(failure) => {
-            talk(&failure);
+            if let Some(answer) = failure.answer().filter(|_| wants_json) {
+                print_error(&answer);
+            }
+            output::error(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
@@ -153,6 +181,12 @@ fn command() -> clap::Command {
     variables::declare(command)
 }
 
+/// Whether the answer is for a program, also when the words can't be understood.
+fn wants_json(words: &[OsString]) -> bool {
+    let two = words.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
+    two || words.iter().any(|word| word == "--format=json")
+}
+
 /// The variable that set the flag which is wrong.
 fn variable_of<'a>(error: &clap::Error, set: &'a [(String, String)]) -> Option<&'a str> {
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
@@ -161,39 +195,9 @@ fn variable_of<'a>(error: &clap::Error, set: &'a [(String, String)]) -> Option<&
     set.iter().find(|(set, _)| set == flag).map(|(_, variable)| variable.as_str())
 }
 
-/// Writes the answer to stdout.
-fn answer(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(printable(text).as_bytes()) {
-        // `| head` has had enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|error| Failure::unable(anyhow::Error::new(error).context("writing to stdout"))),
-    }
-}
-
-/// Text in which names that come from files can't move the cursor: control characters are escaped, but for line ends.
-fn printable(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\n' => vec![c],
-        c if c.is_control() => c.escape_default().collect(),
-        c => vec![c],
-    };
-    text.chars().flat_map(shown).collect()
-}
-
-/// Writes a line of talk to stderr.
-fn talk(line: impl std::fmt::Display) {
-    // Nobody is left to be told that stderr is gone.
-    let _ = writeln!(io::stderr().lock(), "{}", printable(&line.to_string()));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_from_files_cannot_move_the_cursor() {
-        assert_eq!(printable("a\x1b[2Jb\r\nc\u{9b}ü"), "a\\u{1b}[2Jb\\r\nc\\u{9b}ü");
-    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use op_conductor_init::report::Progress;
 
-/// What is done sooner needs no bar.
+/// A shorter job needs no bar.
 const SOON: Duration = Duration::from_secs(1);
-/// The bar is told of so many bytes, or of so many entries, at a time.
+/// The bar is updated after this many bytes or entries.
 const BYTES_A_STEP: u64 = 1 << 20;
 const ENTRIES_A_STEP: u64 = 1 << 10;
 
@@ -19,17 +19,17 @@ pub(super) struct Bar {
     bar: ProgressBar,
     start: Instant,
     step: u64,
-    /// Done, and not told yet.
+    /// Done since the last update.
     done: Cell<u64>,
 }
 
 impl Bar {
-    /// For a job that is measured in bytes: how many there are is told as it goes.
+    /// For a job that is measured in bytes; their number becomes known as it goes.
     pub(super) fn bytes(job: &'static str) -> Bar {
         Bar::new(job, 0, "{binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}", BYTES_A_STEP)
     }
 
-    /// For a job over so many entries that prints as it goes: there is no bar where it prints.
+    /// For a job over `count` entries that prints as it goes: there is no bar on the terminal that it prints to.
     pub(super) fn entries(job: &'static str, count: u64) -> Bar {
         let step = if io::stdout().is_terminal() { u64::MAX } else { ENTRIES_A_STEP };
         Bar::new(job, count, "{human_pos} of {human_len} entries", step)
@@ -57,7 +57,7 @@ impl Progress for Bar {
         self.done.set(0);
         self.bar.inc(done);
         if self.bar.is_hidden() && self.start.elapsed() >= SOON {
-            // Hidden still, where stderr is no terminal.
+            // Still hidden where stderr is not a terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
     }

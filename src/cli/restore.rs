@@ -1,101 +1,107 @@
 //! `restore`: a backup in the place of servers' directories.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use op_conductor_init::backup::Backup;
 use op_conductor_init::restore::{self, Error, FileChange, GUARDS, NodeChange, Plan, Rename};
-use serde_json::json;
 
+use super::answer::backups::{Restore as Answer, RestoreStatus};
+use super::answer::shown;
 use super::args::{FormatOption, LockTimeoutOption, OwnerOption, StateDirOption};
-use super::failure::{Failure, directory_hint, server_hint};
-use super::generate::talk_about_recovery;
+use super::failure::{Failure, Verdict, directory_hint, server_hint};
+use super::generate::report_recovery;
+use super::output::{notice, print, print_before_question, print_json};
 use super::progress::Bar;
+use super::prompt::confirmed;
 use super::text::{bytes, count, table};
 use super::values::Format;
 use super::verify::finding_text;
-use super::{Outcome, answer, talk};
 
-/// So many files are shown to people.
+/// How many files are shown to people.
 const MOST_FILES: usize = 40;
 
 const HELP: &str = "\
 Examples:
-  See what a restore would do:
+  Show what a restore would do:
     op-conductor-init restore --dry-run \\
       --backup-dir /backups/raft-backup-20260131-235959 --state-dir ./raft-state
 
-  One server of it, asked nothing:
+  Restore one server without a prompt:
     op-conductor-init restore --node sequencer-1 --force \\
       --backup-dir /backups/raft-backup-20260131-235959.tar.zst \\
       --state-dir /data/raft
 
-  All servers, under other addresses:
+  Restore all servers with new addresses:
     op-conductor-init restore --backup-dir BACKUP --state-dir ./raft-state \\
       --rename-address seq1.old:50050=seq1.new:50050 \\
       --rename-address seq2.old:50050=seq2.new:50050
 
-What would make things worse is refused: each reason has an id, which --allow
-takes. explain ID says more about it. --force only spares the question.
+A restore that would make things worse is refused. Each reason has an id that
+--allow takes, and explain ID says more. --force only skips the prompt.
 
 Exit status:
-  0  restored; with --dry-run, could be
+  0  restored; with --dry-run: would be restored
   1  refused or declined; nothing was changed
-  2  could not: wrong usage, or an I/O error; nothing was changed";
+  2  failed: wrong usage, or an I/O error; nothing was changed";
 
-/// Put a backup in the place of a server's state, or of all servers'
+/// Replace the state of one server, or of all servers, by a backup
 ///
-/// The backup is staged inside the state directory, compared with its manifest and verified before anything is asked. Then
-/// all servers are swapped in, or none. What was there is kept in .replaced-<time>.
+/// The backup is staged inside the state directory, compared with its manifest and verified before the prompt. Then either
+/// all servers are swapped in or none. The old state is kept in .replaced-<time>.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Options {
-    /// The backup: a directory or an archive, never the directory that holds several
+    /// The backup: a directory or an archive, not the directory that has several
     #[arg(long, value_name = "BACKUP")]
     backup_dir: PathBuf,
 
     #[command(flatten)]
     state_dir: StateDirOption,
 
-    /// Restore this server of the backup alone
+    /// Restore only this server of the backup
     #[arg(long, value_name = "ID")]
     node: Option<String>,
 
-    /// Don't ask. No guard is overridden by that
+    /// Skip the confirmation; guards still apply
     #[arg(long)]
     force: bool,
 
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
 
-    /// Let this guard not count: repeat for several
+    /// Override this guard. Repeatable
     #[arg(long, value_name = "ID", value_parser = PossibleValuesParser::new(GUARDS), ignore_case = true)]
     allow: Vec<String>,
 
-    /// State of other servers of the cluster, to see that this one doesn't fall behind them: repeat for several
+    /// State of other servers of the cluster, to check that the backup is not older than theirs. Repeatable
     #[arg(long, value_name = "DIR")]
     peer_state: Vec<PathBuf>,
 
-    /// Another id for a server, in all nodes of the backup: repeat for several
+    /// New id for a server, in all nodes of the backup. Repeatable
     #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
     rename_server: Vec<(String, String)>,
 
-    /// Another address for a server, in all nodes of the backup: repeat for several
+    /// New address for a server, in all nodes of the backup. Repeatable
     #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
     rename_address: Vec<(String, String)>,
 
     #[command(flatten)]
     owner: OwnerOption,
 
-    /// Remove what was there, once the backup is in its place
+    /// Remove the old state once the backup is in place
     #[arg(long)]
     discard_replaced: bool,
 
     #[command(flatten)]
     lock_timeout: LockTimeoutOption,
+
+    #[cfg(feature = "payload")]
+    #[command(flatten)]
+    client: super::head::ClientOptions,
 
     #[command(flatten)]
     format: FormatOption,
@@ -108,11 +114,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Options {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        // What is no backup is told before there is talk of asking.
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
+        // What is not a backup is reported before the prompt.
         Backup::open(&self.backup_dir).map_err(|error| failure(error.into()))?;
         if !(self.force || self.dry_run || io::stdin().is_terminal()) {
-            let error = anyhow::anyhow!("there is no terminal to ask on, and no --force: nothing was changed");
+            let error = anyhow::anyhow!("standard input is not a terminal: pass --force to skip the prompt");
             return Err(Failure::refused(error).with_hint(Some("--dry-run shows what would be done")));
         }
         let rename = Rename { servers: self.rename_server.clone(), addresses: self.rename_address.clone() };
@@ -128,12 +134,15 @@ impl Options {
         };
         let prepared = restore::prepare(&options, &Bar::bytes("restore")).map_err(failure)?;
         if !prepared.plan.left_out.is_empty() {
-            talk(format_args!("note: not a file of raft's, and not restored: {}", prepared.plan.left_out.join(", ")));
+            notice(format_args!("note: not a file of raft's, and not restored: {}", prepared.plan.left_out.join(", ")));
         }
+        #[cfg(feature = "payload")]
+        super::restored_head::check(&prepared.plan, &self.backup_dir, self.client.latest()?)?;
         let refused = !prepared.plan.refused_by.is_empty();
         if self.dry_run || refused {
-            self.answer(&prepared.plan, "planned", None)?;
-            return if refused { Err(refusal(&prepared.plan)) } else { Ok(Outcome::Fine) };
+            let status = if refused { RestoreStatus::Refused } else { RestoreStatus::Planned };
+            self.answer(&prepared.plan, status, None)?;
+            return if refused { Err(refusal(&prepared.plan)) } else { Ok(Verdict::Fine) };
         }
         if self.discard_replaced
             && let Some(node) = prepared.plan.nodes.iter().find(|node| node.now_unreadable.is_some())
@@ -143,53 +152,50 @@ impl Options {
             return Err(Failure::refused(error).with_hint(Some("restore without --discard-replaced")));
         }
         if self.format.get() == Format::Text {
-            answer(&text(&prepared.plan))?;
+            let text = text(&prepared.plan);
+            if self.force { print(&text) } else { print_before_question(&text) }?;
         }
-        if !self.force && !confirmed()? {
-            talk("declined: nothing was changed");
-            return Ok(Outcome::Bad);
+        if !self.force && !confirmed("Continue with the restore?")? {
+            notice("declined: nothing was changed");
+            if self.format.get() == Format::Json {
+                self.answer(&prepared.plan, RestoreStatus::Declined, None)?;
+            }
+            return Ok(Verdict::Bad);
         }
         let (plan, committed) = prepared.commit();
         let committed = committed.map_err(failure)?;
-        committed.iter().flat_map(|committed| &committed.recovered).for_each(talk_about_recovery);
+        committed.iter().flat_map(|committed| &committed.recovered).for_each(report_recovery);
         let replaced = match committed.and_then(|committed| committed.replaced) {
             Some(replaced) if self.discard_replaced => super::compact::discard(replaced, "restored")?,
             replaced => replaced,
         };
         match self.format.get() {
-            Format::Json => self.answer(&plan, "restored", replaced.as_deref())?,
+            Format::Json => {
+                self.answer(&plan, RestoreStatus::Restored, replaced.as_deref()).map_err(|it| it.after("restored"))?
+            }
             Format::Text => {
-                let kept = replaced.map(|path| format!(" What was there is in {}.", path.display()));
+                let kept = replaced.map(|path| format!(" The old state is in {}.", path.display()));
                 let servers = count(plan.nodes.len() as u64, "server", "servers");
-                answer(&format!("Restored {servers}.{}\n", kept.unwrap_or_default()))?;
+                print(&format!("Restored {servers}.{}\n", kept.unwrap_or_default()))
+                    .map_err(|it| it.after("restored"))?;
             }
         }
-        Ok(Outcome::Fine)
+        Ok(Verdict::Fine)
     }
 
-    fn answer(&self, plan: &Plan, status: &str, replaced: Option<&std::path::Path>) -> Result<(), Failure> {
-        answer(&match self.format.get() {
-            Format::Text => text(plan),
-            Format::Json => format!("{:#}\n", json!({"status": status, "plan": plan, "replaced": replaced})),
-        })
+    fn answer(&self, plan: &Plan, status: RestoreStatus, replaced: Option<&Path>) -> Result<(), Failure> {
+        match self.format.get() {
+            Format::Text => print(&text(plan)),
+            Format::Json => print_json(&Answer { status, plan, replaced: replaced.map(shown) }),
+        }
     }
 }
 
 fn refusal(plan: &Plan) -> Failure {
     let flags: Vec<String> = plan.refused_by.iter().map(|id| format!("--allow {id}")).collect();
     let error = anyhow::anyhow!("refused by {}: nothing was changed", plan.refused_by.join(", "));
-    let hint = format!("explain ID says more of each; to restore all the same: {}", flags.join(" "));
-    Failure::refused(error).with_hint(Some(hint))
-}
-
-/// Asks; anything but yes is no.
-fn confirmed() -> Result<bool, Failure> {
-    let fail = |error: io::Error| Failure::unable(anyhow::Error::new(error).context("asking"));
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "Continue with the restore? [y/N] ").and_then(|()| stderr.flush()).map_err(fail)?;
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).map_err(fail)?;
-    Ok(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()))
+    let hint = format!("explain ID says more about each; to restore anyway: {}", flags.join(" "));
+    Failure::refused(error).with_hint(Some(hint)).after_answer()
 }
 
 fn text(plan: &Plan) -> String {
@@ -197,6 +203,10 @@ fn text(plan: &Plan) -> String {
     if !plan.nodes.is_empty() {
         text += &table(&["SERVER", "", "TERM", "LAST", "OF TERM", "BLOCK"], plan.nodes.iter().flat_map(node_rows));
         text.push('\n');
+    }
+    #[cfg(feature = "payload")]
+    {
+        text += &super::restored_head::text(plan);
     }
     if !plan.files.is_empty() {
         text += &table(&["FILE", "NOW", "AFTER"], plan.files.iter().take(MOST_FILES).map(file_row));

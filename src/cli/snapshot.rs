@@ -9,26 +9,26 @@ use op_conductor_init::raft::SnapshotMeta;
 use op_conductor_init::report::{Finding, Severity};
 use op_conductor_init::state::dir::SNAPSHOTS_DIR;
 use op_conductor_init::state::snapshots::{self, Snapshots, StateFile};
-use serde_json::{Value, json};
 
+use super::answer::snapshot::{Check, Ignored, List, Snapshot};
 use super::args::FormatOption;
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
+use super::output::{print, print_json};
 use super::text::{bytes, count, table, wrapped};
 use super::values::Format;
-use super::{Outcome, answer};
 
 const HELP: &str = "\
 Examples:
   op-conductor-init snapshot --state-dir ./raft-state/sequencer-1
   op-conductor-init snapshot check --state-dir ./raft-state/sequencer-1
 
-op-conductor keeps one snapshot and tries no other: when the newest can't be
-loaded, it doesn't start.
+op-conductor keeps one snapshot: when the newest can't be loaded, it does not
+start.
 
 Exit status:
   0  shown
   1  check: the newest can't be loaded
-  2  could not tell: no such directory or snapshot, or an I/O error";
+  2  inconclusive: unknown directory or snapshot, or an I/O error";
 
 /// Show and check the snapshots of a server
 #[derive(Debug, Args)]
@@ -59,10 +59,10 @@ enum Verb {
 }
 
 impl SnapshotCommand {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let state_dir = self.state_dir.as_deref().ok_or_else(|| Failure::unable(anyhow!("--state-dir is missing")))?;
         if !state_dir.is_dir() {
-            return Err(Failure::unable(anyhow!("--state-dir: {} is no directory", state_dir.display())));
+            return Err(Failure::unable(anyhow!("--state-dir: {} is not a directory", state_dir.display())));
         }
         let directory = state_dir.join(SNAPSHOTS_DIR);
         let listed = snapshots::list(&directory).with_context(|| directory.display().to_string());
@@ -74,13 +74,13 @@ impl SnapshotCommand {
         }
     }
 
-    fn list(&self, directory: &Path, snapshots: &Snapshots) -> Result<Outcome, Failure> {
+    fn list(&self, directory: &Path, snapshots: &Snapshots) -> Result<Verdict, Failure> {
         let read = |meta: &SnapshotMeta| StateFile::read(&directory.join(&meta.directory)).ok();
-        answer(&match self.format.get() {
+        match self.format.get() {
             Format::Json => {
-                let list: Vec<Value> = snapshots.listed.iter().map(|meta| to_json(meta, read(meta))).collect();
-                let ignored = snapshots.ignored.iter().map(|(name, why)| json!({"name": name, "reason": why}));
-                format!("{:#}\n", json!({"snapshots": list, "ignored": ignored.collect::<Vec<_>>()}))
+                let list = snapshots.listed.iter().map(|meta| Snapshot::new(meta, read(meta)));
+                let ignored = snapshots.ignored.iter().map(|(name, why)| Ignored { name, reason: why.to_string() });
+                print_json(&List { snapshots: list.collect(), ignored: ignored.collect() })?;
             }
             Format::Text => {
                 let row = |meta: &SnapshotMeta| {
@@ -103,15 +103,15 @@ impl SnapshotCommand {
                     listed => table(&header, listed.iter().map(row)),
                 };
                 for (name, reason) in &snapshots.ignored {
-                    _ = writeln!(text, "  {name}: raft passes over it: {reason}");
+                    _ = writeln!(text, "  {name}: raft ignores it: {reason}");
                 }
-                text
+                print(&text)?;
             }
-        })?;
-        Ok(Outcome::Fine)
+        }
+        Ok(Verdict::Fine)
     }
 
-    fn show(&self, directory: &Path, snapshots: &Snapshots, id: Option<&str>) -> Result<Outcome, Failure> {
+    fn show(&self, directory: &Path, snapshots: &Snapshots, id: Option<&str>) -> Result<Verdict, Failure> {
         let found = match id {
             Some(id) => snapshots.listed.iter().find(|meta| meta.directory == id || meta.id == id),
             None => snapshots.listed.first(),
@@ -123,25 +123,22 @@ impl SnapshotCommand {
             return Err(Failure::unable(error).with_hint(hint));
         };
         let state = StateFile::read(&directory.join(&meta.directory)).ok();
-        answer(&match self.format.get() {
-            Format::Json => format!("{:#}\n", to_json(meta, state)),
-            Format::Text => text(meta, state),
-        })?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Json => print_json(&Snapshot::new(meta, state))?,
+            Format::Text => print(&text(meta, state))?,
+        }
+        Ok(Verdict::Fine)
     }
 
-    fn check(&self, directory: &Path, snapshots: &Snapshots) -> Result<Outcome, Failure> {
+    fn check(&self, directory: &Path, snapshots: &Snapshots) -> Result<Verdict, Failure> {
         let newest_first = snapshots.listed.iter().enumerate();
         let findings: Vec<Finding> =
             newest_first.flat_map(|(place, meta)| snapshots::check(directory, meta, place == 0)).collect();
         let is_bad = findings.iter().any(|finding| finding.severity == Severity::Error);
-        answer(&match self.format.get() {
+        let verdict = if is_bad { Verdict::Bad } else { Verdict::Fine };
+        match self.format.get() {
             Format::Json => {
-                let verdict = if is_bad { "bad" } else { "fine" };
-                format!(
-                    "{:#}\n",
-                    json!({"verdict": verdict, "snapshot_count": snapshots.listed.len(), "findings": findings})
-                )
+                print_json(&Check { verdict, snapshot_count: snapshots.listed.len(), findings: &findings })?;
             }
             Format::Text => {
                 let mut text = String::new();
@@ -157,23 +154,20 @@ impl SnapshotCommand {
                 }
                 let word = if is_bad { "NOT fine" } else { "fine" };
                 let looked = count(snapshots.listed.len() as u64, "snapshot", "snapshots");
-                text + &format!("Verdict: {word}: {looked}, {}.\n", count(findings.len() as u64, "finding", "findings"))
+                let found = count(findings.len() as u64, "finding", "findings");
+                print(&(text + &format!("Verdict: {word}: {looked}, {found}.\n")))?;
             }
-        })?;
-        Ok(if is_bad { Outcome::Bad } else { Outcome::Fine })
+        }
+        Ok(verdict)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn text(meta: &SnapshotMeta, state: Option<StateFile>) -> String {
     let mut text = format!("Snapshot {}\n\n", meta.id);
     let found = match state {
         None => "state.bin can't be read".to_owned(),
-        Some(state) if meta.crc == state.crc.to_be_bytes() => format!("{}, right", hex(&meta.crc)),
-        Some(state) => format!("{}, but state.bin has {:016x}", hex(&meta.crc), state.crc),
+        Some(state) if meta.crc == state.crc.to_be_bytes() => format!("{}, right", const_hex::encode(&meta.crc)),
+        Some(state) => format!("{}, but state.bin has {:016x}", const_hex::encode(&meta.crc), state.crc),
     };
     let block = match state.map(|state| state.head) {
         None => "unknown".to_owned(),
@@ -194,20 +188,4 @@ fn text(meta: &SnapshotMeta, state: Option<StateFile>) -> String {
         vec![server.id.clone(), server.suffrage.to_string(), server.address.clone()]
     };
     text + &table(&["ID", "SUFFRAGE", "ADDRESS"], meta.configuration.servers.iter().map(row))
-}
-
-fn to_json(meta: &SnapshotMeta, state: Option<StateFile>) -> Value {
-    json!({
-        "id": meta.id,
-        "index": meta.index,
-        "term": meta.term,
-        "size": meta.size,
-        "version": meta.version,
-        "crc64": hex(&meta.crc),
-        "configuration_index": meta.configuration_index,
-        "servers": meta.configuration.servers,
-        "state_len": state.map(|state| state.len),
-        "state_crc64": state.map(|state| format!("{:016x}", state.crc)),
-        "block": state.and_then(|state| state.head.ok()),
-    })
 }

@@ -3,7 +3,7 @@
 use comfy_table::{Table, presets};
 use op_conductor_init::raft::LogSummary;
 
-/// A table without lines; two spaces in front.
+/// A table without lines, indented by two spaces.
 pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.to_vec());

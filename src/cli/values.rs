@@ -1,8 +1,10 @@
 //! Values of flags that clap doesn't know.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use jiff::SignedDuration;
 use op_conductor_init::bolt::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use op_conductor_init::durable::Owner;
@@ -26,6 +28,14 @@ pub(crate) fn owner(text: &str) -> Result<Owner, String> {
 pub(crate) fn page_size(text: &str) -> Result<usize, String> {
     let size = text.parse().ok().filter(|size| is_page_size(*size));
     size.ok_or_else(|| format!("expected a power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}"))
+}
+
+/// A file that is written besides the answer.
+pub(crate) fn other_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => Err("expected a file: standard output has the answer"),
+        false => Ok(path),
+    })
 }
 
 /// Such as `1s`, `500ms`, `1m 30s`.

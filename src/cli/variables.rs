@@ -125,7 +125,7 @@ pub(super) fn declare(command: Command) -> Command {
             names.insert((path(verbs), arg.get_id().to_string()), variables);
         }
     });
-    declare_in(command.mut_args(boolean), "", &names)
+    declare_in(declare_args(command, "", &names), "", &names)
 }
 
 type Names = BTreeMap<(String, String), Vec<String>>;
@@ -133,11 +133,14 @@ type Names = BTreeMap<(String, String), Vec<String>>;
 fn declare_in(command: Command, path: &str, names: &Names) -> Command {
     command.mut_subcommands(|verb| {
         let path = format!("{path}{}_", upper(verb.get_name()));
-        let verb = verb.mut_args(|arg| match names.get(&(path.clone(), arg.get_id().to_string())) {
-            Some(variables) => documented(boolean(arg), variables),
-            None => boolean(arg),
-        });
-        declare_in(verb, &path, names)
+        declare_in(declare_args(verb, &path, names), &path, names)
+    })
+}
+
+fn declare_args(verb: Command, path: &str, names: &Names) -> Command {
+    verb.mut_args(|arg| match names.get(&(path.to_owned(), arg.get_id().to_string())) {
+        Some(variables) => documented(boolean(arg), variables),
+        None => boolean(arg),
     })
 }
 
@@ -191,12 +194,12 @@ fn for_each_verb<'a>(verbs: &mut Vec<&'a Command>, visit: &mut dyn FnMut(&[&'a C
     }
 }
 
-/// The flags of the last verb that have a variable, and the global ones of those above it. Not of the command itself.
+/// The flags of the last verb that have a variable, and the global ones of those above it.
 fn flags<'a>(verbs: &[&'a Command]) -> Vec<Flag<'a>> {
     let mut found = Vec::new();
-    for depth in 1..verbs.len() {
-        let is_last = depth + 1 == verbs.len();
-        for arg in verbs[depth].get_arguments().filter(|arg| is_last || arg.is_global_set()) {
+    for depth in 0..verbs.len() {
+        let is_of_the_verb = depth > 0 && depth + 1 == verbs.len();
+        for arg in verbs[depth].get_arguments().filter(|arg| is_of_the_verb || arg.is_global_set()) {
             let variables = variables(&verbs[..=depth], arg);
             if !variables.is_empty() {
                 found.push(Flag { arg, variables });
@@ -294,7 +297,7 @@ mod tests {
         for_each_verb(&mut vec![&command], &mut |verbs| {
             let verb = &verbs[verbs.len() - 1];
             for arg in verb.get_arguments().filter(|arg| arg.get_long().is_some()) {
-                let names = if verbs.len() > 1 { variables(verbs, arg) } else { Vec::new() };
+                let names = variables(verbs, arg);
                 all.push((path(verbs), long_of(arg).unwrap(), names));
             }
         });
@@ -319,7 +322,9 @@ mod tests {
         for (verb, flag, names) in all() {
             let name = upper(flag.trim_start_matches("--"));
             let short = names.contains(&format!("{PREFIX}{name}"));
-            let may = SHARED.contains(&name.as_str()) || (verb == "GENERATE_" && OF_GENERATE.contains(&name.as_str()));
+            let may = verb.is_empty()
+                || SHARED.contains(&name.as_str())
+                || (verb == "GENERATE_" && OF_GENERATE.contains(&name.as_str()));
             assert_eq!(short, may, "{verb}{flag}");
         }
     }

@@ -1,9 +1,10 @@
-//! Opening what somebody else may have put there, without ever waiting.
+//! Opening and reading what somebody else may have put there, without ever waiting, and within bounds.
 
 use std::fs::File;
-use std::io;
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
+use super::io_error::IoError;
 use rustix::fs::{Mode, OFlags};
 
 /// Opens a file for reading.
@@ -34,6 +35,42 @@ fn open(path: &Path, more: OFlags) -> io::Result<File> {
     }
 }
 
+/// Why a whole file can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file system said no.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// It is longer than anything that belongs there.
+    #[error("{} is too large: expected at most {limit} bytes", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// The most bytes that are read.
+        limit: u64,
+    },
+}
+
+impl ReadError {
+    /// Whether the file doesn't exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, ReadError::Io(error) if error.is_not_found())
+    }
+}
+
+/// All bytes of a regular file that has at most `limit`.
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+    let fail = IoError::when("reading", path);
+    let mut bytes = Vec::new();
+    let file = open_file(path).map_err(&fail)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > limit {
+        return Err(ReadError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +87,16 @@ mod tests {
         assert_eq!([kind("pipe"), kind("")], [Err(io::ErrorKind::InvalidInput), Err(io::ErrorKind::InvalidInput)]);
         assert!(open_file_itself(&path("file")).is_ok() && open_file_itself(&path("link")).is_err());
         assert_eq!(kind("absent"), Err(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_file_longer_than_its_limit_is_refused_with_both() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_file(&path, 5).unwrap(), b"12345");
+        let error = read_file(&path, 4).unwrap_err().to_string();
+        assert_eq!(error, format!("{} is too large: expected at most 4 bytes", path.display()));
+        assert!(read_file(&directory.path().join("absent"), 5).unwrap_err().is_not_found());
     }
 }

@@ -146,3 +146,24 @@ fn built_with(target: &Target) -> Option<String> {
 fn tenths(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statuses(job: &str) -> Vec<(String, Status)> {
+        let job = Job::Boot(job.parse().unwrap());
+        let error = Error::NoDocker { reason: "nobody is there".to_owned() };
+        let report = not_done(&job, 3, &error);
+        report.checks.into_iter().map(|check| (check.name.into_owned(), check.outcome)).collect()
+    }
+
+    #[test]
+    fn what_was_not_done_has_the_same_checks_and_one_error() {
+        let expected = ["boot", "first-leader", "members", "next-block", "restart", "state-left"];
+        let mut expected: Vec<_> = expected.map(|name| (name.to_owned(), Status::Skipped)).into();
+        expected[0].1 = Status::Unknown;
+        assert_eq!(statuses("raft:1.7.3"), expected);
+        assert_eq!(statuses("v0.9.4").len(), expected.len() + 1, "sequencing too");
+    }
+}

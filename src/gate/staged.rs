@@ -1,25 +1,24 @@
 //! A private copy of the state that is booted, with addresses that work on a network of containers.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{self, File};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::bolt::{Db, Reader};
+use crate::bolt::Reader;
+use crate::durable::{IoError, temp_dir};
 use crate::payload::{Head, StoredHead};
-use crate::raft::codec::{decode_configuration, decode_log, encode_configuration, encode_log};
-use crate::raft::{CONF_BUCKET, Configuration, LAST_VOTE_CAND, LOGS_BUCKET, Log, LogType, Server};
-use crate::raft::{META_FILE, STATE_FILE};
-use crate::state::dir::{self, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
-use crate::state::{Node, Servers};
+use crate::raft::codec::decode_log;
+use crate::raft::{Configuration, LOGS_BUCKET, STATE_FILE, Server};
+use crate::state;
+use crate::state::copy::copy_state;
+use crate::state::dir::{self, LOG_FILE, SNAPSHOTS_DIR};
+use crate::state::rename::{self, NewNames, rename};
+use crate::state::{Node, Servers, StateDir};
 use crate::verify::{self, verify};
-use crate::{bolt, state};
 
 /// Top level domain that no other name can have. (RFC 6761)
 const DOMAIN: &str = "gate.test";
@@ -34,21 +33,11 @@ pub enum StageError {
     #[error(transparent)]
     Locked(#[from] dir::Error),
     /// It can't be copied.
-    #[error("copying {}", path.display())]
-    Copy {
-        /// Which file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Copy(#[from] IoError),
     /// The copy can't be given other addresses.
-    #[error("changing addresses in a copy of {}", path.display())]
-    Bolt {
-        /// Which file.
-        path: PathBuf,
-        /// What happened.
-        source: bolt::Error,
-    },
+    #[error(transparent)]
+    Rename(#[from] rename::Error),
     /// Nobody knows who belongs to the cluster.
     #[error("{}: no configuration in any directory: raft would start without members", path.display())]
     NoMembers {
@@ -101,11 +90,10 @@ impl Staged {
     /// meanwhile and not changed.
     pub fn copy(path: &Path) -> Result<Staged, StageError> {
         let servers = Servers::find(path)?;
-        let copy = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
-        let copy = copy.map_err(|source| StageError::Copy { path: std::env::temp_dir(), source })?;
+        let copy = temp_dir("gate")?;
         let locked = state::lock(servers.dirs(), Duration::ZERO)?;
         for dir in servers.dirs() {
-            copy_state(dir.path(), &copy.path().join(dir.id()))?;
+            copy_state(dir, &copy.path().join(dir.id()))?;
         }
         drop(locked);
         let report = verify(copy.path(), None, &())?;
@@ -123,13 +111,14 @@ impl Staged {
     fn new(copy: TempDir, report: &verify::Report, members: &Configuration, moved: Vec<Moved>) -> Staged {
         let has_directory = |server: &&Server| report.nodes.iter().any(|node| node.id == server.id);
         let nodes: Vec<String> = members.servers.iter().filter(has_directory).map(|server| server.id.clone()).collect();
-        let will_campaign = || report.nodes.iter().filter(|node| node.campaign().will).map(|node| node.id.clone());
+        let will_campaign = || report.nodes.iter().filter(|node| node.candidacy().will).map(|node| node.id.clone());
         let candidates = report.winners.clone().unwrap_or_else(|| will_campaign().collect());
         let is_error = |finding: &&crate::report::Finding| finding.severity == crate::report::Severity::Error;
         let told = |finding: &crate::report::Finding| format!("{} {}: {}", finding.id, finding.place, finding.message);
         let errors = report.findings.iter().filter(is_error).map(told).collect();
         let head = highest_head(&report.nodes);
-        let members = with_addresses(members, &addresses(&moved));
+        let servers = members.servers.iter().map(|server| moved.as_slice().server(server)).collect();
+        let members = Configuration { servers };
         Staged { copy, members, nodes, moved, candidates, head, errors }
     }
 
@@ -144,26 +133,26 @@ impl Staged {
     }
 
     fn move_all(&self) -> Result<(), StageError> {
-        let to = addresses(&self.moved);
-        if to.is_empty() {
-            return Ok(());
-        }
-        let from: BTreeMap<&str, &str> = self.moved.iter().map(|it| (it.from.as_str(), it.to.as_str())).collect();
-        for id in &self.nodes {
-            let directory = self.directory(id);
-            move_log(&directory.join(LOG_FILE), &to)?;
-            move_vote(&directory.join(STABLE_FILE), &from)?;
-            move_snapshots(&directory.join(SNAPSHOTS_DIR), &to)?;
+        if !self.moved.is_empty() {
+            for id in &self.nodes {
+                rename(&StateDir::new(self.directory(id)), self.moved.as_slice())?;
+            }
         }
         Ok(())
     }
 }
 
-/// New addresses by server id.
-type Addresses<'a> = BTreeMap<&'a str, &'a str>;
+/// A server gets the address of the copy wherever its id is; a vote, which has no id, by the address that it names.
+impl NewNames for [Moved] {
+    fn server(&self, old: &Server) -> Server {
+        let moved = self.iter().find(|moved| moved.id == old.id);
+        let address = moved.map_or_else(|| old.address.clone(), |moved| moved.to.clone());
+        Server { address, ..old.clone() }
+    }
 
-fn addresses(moved: &[Moved]) -> Addresses<'_> {
-    moved.iter().map(|it| (it.id.as_str(), it.to.as_str())).collect()
+    fn address(&self, old: &str) -> Option<String> {
+        self.iter().find(|moved| moved.from == old).map(|moved| moved.to.clone())
+    }
 }
 
 /// The members as the node sees them that is furthest: everybody else will follow it.
@@ -173,7 +162,7 @@ fn members(report: &verify::Report) -> Option<Configuration> {
         let (index, term) = node.last();
         (term, index)
     })?;
-    furthest.latest_configuration().map(|latest| latest.configuration)
+    furthest.latest_configuration().map(|latest| latest.configuration.as_ref().clone())
 }
 
 /// Which addresses can't be host names on a network of containers, and what they become.
@@ -210,95 +199,6 @@ fn split(address: &str) -> Option<(&str, u16)> {
     Some((host, port.parse().ok().filter(|port| *port > 0)?)).filter(|(host, _)| !host.is_empty())
 }
 
-fn with_addresses(configuration: &Configuration, to: &Addresses<'_>) -> Configuration {
-    let moved = |server: &Server| Server {
-        address: to.get(server.id.as_str()).map_or_else(|| server.address.clone(), ToString::to_string),
-        ..server.clone()
-    };
-    Configuration { servers: configuration.servers.iter().map(moved).collect() }
-}
-
-fn move_log(path: &Path, to: &Addresses<'_>) -> Result<(), StageError> {
-    let fail = |source| StageError::Bolt { path: path.to_owned(), source };
-    let Some(file) = open(path)? else { return Ok(()) };
-    let mut changed = Vec::new();
-    {
-        let reader = Reader::open(&file).map_err(fail)?;
-        let Some(bucket) = reader.bucket(LOGS_BUCKET).map_err(fail)? else { return Ok(()) };
-        let mut cursor = bucket.cursor();
-        let mut next = cursor.first().map_err(fail)?;
-        while let Some(pair) = next {
-            // What can't be decoded is left as it is: raft shall meet it.
-            if let Some(value) = moved_entry(pair.value, to) {
-                changed.push((pair.key.to_vec(), value));
-            }
-            next = cursor.next().map_err(fail)?;
-        }
-    }
-    put(file, LOGS_BUCKET, &changed).map_err(fail)
-}
-
-fn moved_entry(value: &[u8], to: &Addresses<'_>) -> Option<Vec<u8>> {
-    let log = decode_log(value).ok().filter(|log| log.kind == LogType::Configuration)?;
-    let configuration = decode_configuration(log.data.as_deref()?).ok()?;
-    let mut data = Vec::new();
-    encode_configuration(&with_addresses(&configuration, to), &mut data);
-    let mut encoded = Vec::new();
-    encode_log(&Log { data: Some(data.into()), ..log }, &mut encoded);
-    Some(encoded)
-}
-
-fn move_vote(path: &Path, to: &Addresses<'_>) -> Result<(), StageError> {
-    let fail = |source| StageError::Bolt { path: path.to_owned(), source };
-    let Some(file) = open(path)? else { return Ok(()) };
-    let vote = {
-        let reader = Reader::open(&file).map_err(fail)?;
-        let bucket = reader.bucket(CONF_BUCKET).map_err(fail)?;
-        bucket.map_or(Ok(None), |bucket| bucket.get(LAST_VOTE_CAND.as_bytes())).map_err(fail)?
-    };
-    // A node that has run holds a resolved address here, which no configuration has. It counts in its own term only.
-    let moved = vote.and_then(|vote| to.get(String::from_utf8(vote).ok()?.as_str()).copied());
-    let Some(moved) = moved else { return Ok(()) };
-    put(file, CONF_BUCKET, &[(LAST_VOTE_CAND.as_bytes().to_vec(), moved.as_bytes().to_vec())]).map_err(fail)
-}
-
-/// Changes the configuration in each meta.json. `Peers` stays: raft reads it in snapshots of version 0 only, which
-/// op-conductor never wrote. (hashicorp/raft snapshot.go, api.go restoreSnapshot)
-fn move_snapshots(directory: &Path, to: &Addresses<'_>) -> Result<(), StageError> {
-    let Some(entries) = entries(directory)? else { return Ok(()) };
-    for entry in entries {
-        let path = entry.join(META_FILE);
-        let fail = |source| StageError::Copy { path: path.clone(), source };
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(fail(error)),
-        };
-        // What raft passes over may stay as it is.
-        let Ok(mut meta) = serde_json::from_slice::<Value>(&text) else { continue };
-        let servers = meta.pointer_mut("/Configuration/Servers").and_then(Value::as_array_mut);
-        for server in servers.into_iter().flatten() {
-            if let Some(address) = server["ID"].as_str().and_then(|id| to.get(id)) {
-                server["Address"] = Value::from(*address);
-            }
-        }
-        fs::write(&path, meta.to_string()).map_err(fail)?;
-    }
-    Ok(())
-}
-
-fn put(file: File, bucket: &[u8], pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), bolt::Error> {
-    if pairs.is_empty() {
-        return Ok(());
-    }
-    let mut db = Db::open(file)?;
-    let mut tx = db.begin()?;
-    for (key, value) in pairs {
-        tx.put(bucket, key, value)?;
-    }
-    tx.commit()
-}
-
 /// The bytes of the highest unsafe head of all nodes.
 fn highest_head(nodes: &[Node]) -> Option<(Head, Vec<u8>)> {
     let heads = nodes.iter().filter_map(|node| Some((node, node.head?)));
@@ -318,66 +218,13 @@ fn state_of_snapshot(node: &Node) -> Option<Vec<u8>> {
     fs::read(node.path.join(SNAPSHOTS_DIR).join(&newest.id).join(STATE_FILE)).ok()
 }
 
-/// Copies what raft reads: both databases and the snapshots.
-fn copy_state(from: &Path, to: &Path) -> Result<(), StageError> {
-    make(to)?;
-    for name in [LOG_FILE, STABLE_FILE] {
-        copy_file(&from.join(name), &to.join(name))?;
-    }
-    let snapshots = to.join(SNAPSHOTS_DIR);
-    let Some(found) = entries(&from.join(SNAPSHOTS_DIR))? else { return Ok(()) };
-    make(&snapshots)?;
-    for snapshot in found {
-        let into = snapshots.join(snapshot.file_name().unwrap_or_default());
-        make(&into)?;
-        for file in entries(&snapshot)?.unwrap_or_default() {
-            copy_file(&file, &into.join(file.file_name().unwrap_or_default()))?;
-        }
-    }
-    Ok(())
-}
-
-fn make(directory: &Path) -> Result<(), StageError> {
-    fs::create_dir(directory).map_err(|source| StageError::Copy { path: directory.to_owned(), source })
-}
-
-fn copy_file(from: &Path, to: &Path) -> Result<(), StageError> {
-    match fs::metadata(from) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Ok(()),
-        // verify tells of what is missing.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(StageError::Copy { path: from.to_owned(), source }),
-    }
-    fs::copy(from, to).map(drop).map_err(|source| StageError::Copy { path: from.to_owned(), source })
-}
-
-/// What is in a directory; none when there is no directory.
-fn entries(directory: &Path) -> Result<Option<BTreeSet<PathBuf>>, StageError> {
-    let fail = |source| StageError::Copy { path: directory.to_owned(), source };
-    match fs::read_dir(directory) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        found => {
-            let found: io::Result<_> = found.map_err(fail)?.map(|entry| Ok(entry?.path())).collect();
-            found.map(Some).map_err(fail)
-        }
-    }
-}
-
-fn open(path: &Path) -> Result<Option<File>, StageError> {
-    match OpenOptions::new().read(true).write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        file => file.map(Some).map_err(|source| StageError::Copy { path: path.to_owned(), source }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cluster::{ClusterSpec, Election, SpecText};
     use crate::generate::{self, WriteOptions};
     use crate::plan::Plan;
-    use crate::state::StateDir;
+    use crate::raft::META_FILE;
 
     fn generated(nodes: &str) -> TempDir {
         let text = SpecText {

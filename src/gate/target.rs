@@ -137,8 +137,9 @@ impl Upgrade {
         };
         // hashicorp/raft 1.7.0 raft.go preElectSelf; 1.6.1 net_transport.go handleCommand closes at an unknown RPC.
         (votes_first(&self.from)? != votes_first(&self.to)?).then_some(
-            "raft 1.7 asks for a pre-vote before an election, and raft 1.6 closes the connection at one: \
-             a server with 1.7 is not elected while it needs the vote of one with 1.6",
+            "raft 1.7 asks for a pre-vote before an election, and raft 1.6 closes the connection at one: while both \
+             run, a server with 1.7 is not elected if it needs the vote of one with 1.6, except by a transfer of \
+             leadership, which asks for no pre-vote",
         )
     }
 }

@@ -5,19 +5,16 @@ mod tests;
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bolt;
 use crate::cluster::{CLUSTER_FILE, ClusterFile};
-use crate::durable::{self, Recovery, Root, open_file};
+use crate::durable::{self, ReadError, Recovery, Root};
 use crate::plan::{NodePlan, Plan, StateFiles};
 use crate::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE, StateDir};
-use crate::state::{self, Depth, LOST_FOUND, Node, StateLock};
-
-/// A cluster.json isn't read further: one of 10,000 servers with the longest names is shorter.
-const MAX_CLUSTER_FILE_LEN: u64 = 16 << 20;
+use crate::state::{self, ClusterFileError, Depth, LOST_FOUND, Node, StateLock, read_cluster_file};
 
 /// What to write, and how.
 #[derive(Debug, Clone, Copy)]
@@ -297,18 +294,14 @@ fn find_node(node: &NodePlan<'_>, directory: &Path, options: &WriteOptions<'_>) 
 }
 
 fn find_cluster_file(planned: &ClusterFile, path: &Path) -> Result<Found, Error> {
-    let read = open_file(path).and_then(|file| {
-        let mut bytes = Vec::new();
-        file.take(MAX_CLUSTER_FILE_LEN).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    });
-    let bytes = match read {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(Found::Other(vec![path.to_owned()])),
-        other => other.map_err(|source| reading(path, source))?,
-    };
-    let same = ClusterFile::decode(&bytes).is_ok_and(|found| found.is_same_state(planned));
-    Ok(if same { Found::Same } else { Found::Other(vec![path.to_owned()]) })
+    match read_cluster_file(path) {
+        Ok(None) => Ok(Found::Nothing),
+        Ok(Some(found)) if found.is_same_state(planned) => Ok(Found::Same),
+        Err(ClusterFileError::Read(ReadError::Io(error))) if error.source.kind() != io::ErrorKind::InvalidInput => {
+            Err(reading(path, error.source))
+        }
+        _ => Ok(Found::Other(vec![path.to_owned()])),
+    }
 }
 
 /// Whether the file at `path` has exactly these bytes. A store of a cluster that has run may be large: it isn't read.

@@ -59,7 +59,7 @@ fn the_files_have_the_bytes_that_raft_boltdb_writes() {
         "ab0dffd81a294459dc515bd75d9ce4e584d629246084ef55de9ebebd707257f5",
         "3d2322f253c177bb0a482d8645d08cd086cd59a495cd80c3318eedd0f5f801bf",
     ];
-    let sha256 = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let sha256 = |bytes: &[u8]| const_hex::encode(Sha256::digest(bytes));
     let spec = spec(&THREE);
     let hashes: Vec<_> = Plan::new(&spec)
         .nodes()

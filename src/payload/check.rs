@@ -99,12 +99,9 @@ impl PayloadChecker {
                 self.add("PAY-006", Severity::Warning, index, message.to_owned());
             }
             Err(error @ EnvelopeError::Hash { .. }) => {
-                self.add(
-                    "PAY-001",
-                    Severity::Error,
-                    index,
-                    format!("{error}: the entry was changed, and no client will take this block"),
-                );
+                let message = format!("{error}: the entry was changed, and no client will take this block");
+                let hint = "compare the entry with that of another server: log diff";
+                self.findings.add(Finding::new("PAY-001", Severity::Error, message).at_index(index).hint(hint));
             }
             Err(error) => {
                 self.add("PAY-003", Severity::Warning, index, format!("{error}: op-conductor ignores the entry"));

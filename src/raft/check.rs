@@ -1,10 +1,12 @@
 //! What raft would make of a log and of the stable keys at its start.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::codec::{decode_configuration, decode_log, decode_peers, encodes_to};
+use super::codec::{decode_log, decode_peers, encodes_to};
 use super::configuration::{Configuration, Server, Suffrage};
 use super::log::{Index, Log, LogType, Term};
+use super::shared::decode_shared;
 use super::stable_store::StableState;
 use crate::report::{Finding, Findings, Severity};
 
@@ -18,8 +20,8 @@ pub struct ConfigurationAt {
     pub index: Index,
     /// Term of the entry.
     pub term: Term,
-    /// The members.
-    pub configuration: Configuration,
+    /// The members; servers that have the same hold them together.
+    pub configuration: Arc<Configuration>,
 }
 
 /// A log in a few numbers.
@@ -39,8 +41,6 @@ pub struct LogSummary {
     pub dated: u64,
     /// The first configuration.
     pub first_configuration: Option<ConfigurationAt>,
-    /// The one before the last, which raft takes for committed.
-    pub previous_configuration: Option<ConfigurationAt>,
     /// The last, which raft acts by.
     pub latest_configuration: Option<ConfigurationAt>,
 }
@@ -131,14 +131,14 @@ impl LogChecker {
                 let message = format!("unknown type {byte}: raft panics when it applies the entry");
                 self.add(index, "RAFT-007", Severity::Error, message);
             }
-            LogType::Configuration => match decode_configuration(data) {
-                Ok(configuration) => self.take_configuration(index, log.term, configuration),
+            LogType::Configuration => match decode_shared(data) {
+                Ok(configuration) => self.add_configuration(index, log.term, configuration),
                 Err(error) => {
                     self.add(index, "RAFT-008", Severity::Error, format!("{error}: raft panics at its start"));
                 }
             },
             LogType::AddPeerDeprecated | LogType::RemovePeerDeprecated => match decode_peers(data) {
-                Ok(peers) => self.take_configuration(index, log.term, of_peers(peers)),
+                Ok(peers) => self.add_configuration(index, log.term, Arc::new(legacy_configuration(peers))),
                 Err(error) => {
                     self.add(index, "RAFT-008", Severity::Error, format!("{error}: raft refuses to start"));
                 }
@@ -151,7 +151,7 @@ impl LogChecker {
         }
     }
 
-    fn take_configuration(&mut self, index: Index, term: Term, configuration: Configuration) {
+    fn add_configuration(&mut self, index: Index, term: Term, configuration: Arc<Configuration>) {
         if let Err(error) = configuration.check() {
             self.add(index, "RAFT-009", Severity::Error, format!("the configuration breaks raft's own rules: {error}"));
         }
@@ -159,7 +159,7 @@ impl LogChecker {
         if self.summary.first_configuration.is_none() {
             self.summary.first_configuration = Some(taken.clone());
         }
-        self.summary.previous_configuration = self.summary.latest_configuration.replace(taken);
+        self.summary.latest_configuration = Some(taken);
     }
 
     fn count(&mut self, index: Index, log: Option<&Log<'_>>) {
@@ -177,7 +177,7 @@ impl LogChecker {
 
 /// The members that a list of peers stands for: voters whose ids are their addresses. (hashicorp/raft configuration.go
 /// decodePeers)
-fn of_peers(peers: Vec<String>) -> Configuration {
+fn legacy_configuration(peers: Vec<String>) -> Configuration {
     let server = |address: String| Server { suffrage: Suffrage::Voter, id: address.clone(), address };
     Configuration { servers: peers.into_iter().map(server).collect() }
 }
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(findings, []);
         assert_eq!((summary.count, summary.dated), (3, 0));
         assert_eq!(summary.last, Some((Index(3), Term(4))));
-        assert_eq!(summary.previous_configuration.unwrap().index, Index(1));
+        assert_eq!(summary.first_configuration.unwrap().index, Index(1));
         assert_eq!(summary.latest_configuration.unwrap().configuration.servers.len(), 1);
         assert_eq!(summary.by_type, BTreeMap::from([(0, 1), (5, 2)]));
     }

@@ -21,6 +21,18 @@ pub enum Error {
         /// What the decoder said.
         reason: String,
     },
+    /// A snapshot's meta.json that encoding/json can't decode: raft passes over the snapshot.
+    #[error("meta.json: {reason}")]
+    SnapshotMeta {
+        /// What the decoder said.
+        reason: String,
+    },
+    /// A snapshot's meta.json of a version that raft passes over.
+    #[error("meta.json: expected version 0 or 1, found {version}")]
+    SnapshotVersion {
+        /// The version that it names.
+        version: i64,
+    },
     /// A stable key whose value is not a number.
     #[error("{key}: expected 8 bytes, found {len}")]
     StableLen {

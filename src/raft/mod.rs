@@ -9,6 +9,7 @@ pub mod codec;
 mod configuration;
 mod error;
 mod log;
+mod shared;
 mod snapshot_meta;
 mod stable_store;
 
@@ -17,6 +18,7 @@ pub use check::{ConfigurationAt, LogChecker, LogSummary, check_stable};
 pub use configuration::{Configuration, ConfigurationError, Server, Suffrage};
 pub use error::Error;
 pub use log::{AppendedAt, Index, Log, LogType, Term};
+pub use shared::decode_shared;
 pub use snapshot_meta::{META_FILE, STATE_FILE, SnapshotMeta, decode_meta, encode_meta};
 pub use stable_store::{CURRENT_TERM, LAST_VOTE_CAND, LAST_VOTE_TERM, StableState};
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::configuration::{Configuration, Server, Suffrage};
+use super::error::Error;
 use super::log::{Index, Term};
 
 /// What raft says of a snapshot. (hashicorp/raft file_snapshot.go metaFilePath)
@@ -45,11 +46,12 @@ pub struct SnapshotMeta {
 ///
 /// # Errors
 /// Why raft passes over the snapshot.
-pub fn decode_meta(text: &[u8], name: &str) -> Result<SnapshotMeta, String> {
+pub fn decode_meta(text: &[u8], name: &str) -> Result<SnapshotMeta, Error> {
     // Go reads bytes that are no UTF-8 as U+FFFD.
-    let meta = GoMeta::parse(&String::from_utf8_lossy(text)).map_err(|error| format!("meta.json: {error}"))?;
+    let meta = GoMeta::parse(&String::from_utf8_lossy(text));
+    let meta = meta.map_err(|error| Error::SnapshotMeta { reason: error.to_string() })?;
     if !matches!(meta.version, 0 | 1) {
-        return Err(format!("meta.json: expected version 0 or 1, found {}", meta.version));
+        return Err(Error::SnapshotVersion { version: meta.version });
     }
     let server = |server: GoServer| {
         // Go has an int here, and takes whatever it doesn't know for a nonvoter.

@@ -26,10 +26,13 @@ fn guard(id: &'static str, message: impl Into<String>, hint: impl Into<String>) 
 }
 
 /// Committed entries may be lost.
-pub(super) fn coverage(coverage: &Coverage) -> Option<Finding> {
-    let hint = "find the missing servers' directories, or `recover collect` there, and plan with them too; without them compare the head with the execution clients, and give theirs where it differs";
+pub(super) fn coverage(coverage: &Coverage, base: &Base<'_>) -> Option<Finding> {
+    let never_ran = base.input.facts.history == History::Generated;
+    let hint = if never_ran { "no server here has run: `generate` makes a cluster that never ran" } else { MISSING };
     (!coverage.covered).then(|| guard("RECOVER-001", coverage.sentence.clone(), hint))
 }
+
+const MISSING: &str = "find the missing servers' directories, or `recover collect` there, and plan with them too; without them compare the head with the execution clients, and give theirs where it differs";
 
 /// Servers that are not here know an address of the recovered cluster, and could still reach it.
 pub(super) fn reachable(coverage: &Coverage, base: &Base<'_>, inputs: &[Input], spec: &ClusterSpec) -> Option<Finding> {

@@ -155,7 +155,7 @@ fn last_entry(node: &Node) -> Option<(Index, Term)> {
 /// The latest configuration, but of planned state that of all members: what follows it never counts.
 fn configuration(node: &Node) -> Option<MembersAt> {
     let planned = node.log.first_configuration.clone().filter(|_| node.is_planned());
-    let at = |at: ConfigurationAt| MembersAt { index: at.index, servers: at.configuration.servers };
+    let at = |at: ConfigurationAt| MembersAt { index: at.index, servers: at.configuration.servers.clone() };
     planned.or_else(|| node.latest_configuration()).map(at)
 }
 

@@ -114,7 +114,7 @@ fn against(
     options: &PlanOptions<'_>,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(guard::coverage(coverage));
+    found.extend(guard::coverage(coverage, base));
     found.extend(guard::reachable(coverage, base, inputs, spec));
     found.extend(guard::lower_head(base, &chosen.head));
     found.extend(guard::forgetful(inputs));

@@ -3,7 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::state::{self, dir};
+use crate::cluster::{AddressError, IdError};
+use crate::durable::IoError;
+use crate::raft::ConfigurationError;
+use crate::state::{self, dir, rename};
 use crate::{backup, bolt, durable};
 
 /// Why nothing was restored. All leave the state as it was, but for [`durable::Error::Unfinished`].
@@ -74,12 +77,55 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// Members that raft would refuse.
-    #[error("the members with their new names: {reason}")]
-    BadNames {
-        /// What raft would say.
-        reason: String,
+    /// A new id that can't be one.
+    #[error("the id {id:?} {reason}")]
+    BadId {
+        /// The id.
+        id: String,
+        /// Why.
+        reason: IdError,
     },
+    /// A new address that nobody can dial.
+    #[error("the address {address:?} {reason}")]
+    BadAddress {
+        /// The address.
+        address: String,
+        /// Why.
+        reason: AddressError,
+    },
+    /// A new name that is another member's in another spelling.
+    #[error("{name:?} is the same as {other:?} in another spelling")]
+    SameName {
+        /// The new name.
+        name: String,
+        /// The other member's.
+        other: String,
+    },
+    /// The backup's own directory, or a server's copy in it.
+    #[error("{} is inside the backup", path.display())]
+    IntoBackup {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// Members that raft would refuse.
+    #[error("the members with their new names")]
+    BadNames(#[from] ConfigurationError),
+}
+
+impl From<rename::Error> for Error {
+    fn from(error: rename::Error) -> Error {
+        match error {
+            rename::Error::Io { path, source } => Error::Io { doing: "changing names in", path, source },
+            rename::Error::Bolt { path, source } => Error::Bolt { path, source },
+            rename::Error::Configuration(error) => Error::BadNames(error),
+        }
+    }
+}
+
+impl From<IoError> for Error {
+    fn from(IoError { doing, path, source }: IoError) -> Error {
+        Error::Io { doing, path, source }
+    }
 }
 
 impl Error {
@@ -101,9 +147,14 @@ impl Error {
             Error::Backup(error) => error.is_refusal(),
             Error::State(error) => error.is_refusal(),
             Error::Durable(error) => error.is_refusal(),
-            Error::OneDirectory { .. } | Error::Inside { .. } | Error::RenameAlone { .. } | Error::BadNames { .. } => {
-                true
-            }
+            Error::OneDirectory { .. }
+            | Error::Inside { .. }
+            | Error::IntoBackup { .. }
+            | Error::RenameAlone { .. }
+            | Error::BadNames { .. }
+            | Error::BadId { .. }
+            | Error::BadAddress { .. }
+            | Error::SameName { .. } => true,
             _ => false,
         }
     }

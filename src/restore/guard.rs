@@ -1,7 +1,6 @@
 //! What would make a restore worse than no restore. Each is a finding that can be allowed, one by one.
 
 use crate::backup::NodeInfo;
-use crate::raft::Suffrage;
 use crate::report::{Finding, Severity};
 use crate::state::Node;
 
@@ -157,9 +156,8 @@ pub(super) fn gap(findings: &[Finding]) -> Vec<Finding> {
 /// Voters of the configurations that have no directory among `names`.
 pub(super) fn missing_voters<'a>(nodes: impl Iterator<Item = &'a Node>, names: &[&str]) -> Vec<String> {
     let latest = nodes.filter_map(Node::latest_configuration).max_by_key(|at| at.index);
-    let servers = latest.into_iter().flat_map(|at| at.configuration.servers);
-    let voters = servers.filter(|server| server.suffrage == Suffrage::Voter).map(|server| server.id);
-    voters.filter(|id| !names.contains(&id.as_str())).collect()
+    let voters = latest.iter().flat_map(|at| at.configuration.voters()).map(|voter| &voter.id);
+    voters.filter(|id| !names.contains(&id.as_str())).cloned().collect()
 }
 
 fn is_behind(now: &NodeInfo, after: &NodeInfo) -> bool {

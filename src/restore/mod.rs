@@ -24,7 +24,7 @@ pub use error::Error;
 pub use guard::GUARDS;
 pub use rename::Rename;
 
-use crate::backup::{Backup, ConfigurationInfo, NodeInfo, free_space};
+use crate::backup::{Backup, ConfigurationInfo, NodeInfo};
 use crate::durable::{self, Committed, Moved, Owner, Root};
 use crate::raft::Configuration;
 use crate::report::Progress;
@@ -57,8 +57,10 @@ pub struct Options<'a> {
 #[derive(Debug, Serialize)]
 pub struct Plan {
     /// The backup.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub backup: PathBuf,
     /// The directory whose entries are replaced.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub root: PathBuf,
     /// The servers.
     pub nodes: Vec<NodeChange>,
@@ -78,6 +80,7 @@ pub struct NodeChange {
     /// Its id in the backup.
     pub id: String,
     /// Its directory.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub directory: PathBuf,
     /// What is there; none when nothing is.
     pub now: Option<NodeInfo>,
@@ -91,6 +94,7 @@ pub struct NodeChange {
 #[derive(Debug, Serialize)]
 pub struct FileChange {
     /// Its path, relative to the root.
+    #[serde(serialize_with = "crate::report::lossy_path")]
     pub path: PathBuf,
     /// Bytes that it has; none when it isn't there.
     pub now: Option<u64>,
@@ -148,7 +152,7 @@ pub fn prepare(options: &Options<'_>, progress: &dyn Progress) -> Result<Prepare
     let mut plan = Plan::new(options.backup, &place);
     let lock = lock(&place, &root, options, &mut plan)?;
     let needed = backup.manifest().total_size();
-    let free = free_space(&place.root)?;
+    let free = durable::free_space(&place.root)?;
     if free < needed {
         plan.findings.push(guard::space(&place.root, needed, free));
     }
@@ -213,9 +217,13 @@ fn chosen(backup: &Backup, options: &Options<'_>) -> Result<Vec<(String, String)
     Ok(chosen.into_iter().map(|id| (id.clone(), options.rename.id(&id))).collect())
 }
 
-/// A backup that is in what is replaced would be gone from where it was named.
+/// A backup that is in what is replaced would be gone from where it was named, and one in which something is replaced would be
+/// one no more.
 fn refuse_inside(backup: &Path, place: &Place) -> Result<(), Error> {
     let looking = |source| Error::Io { doing: "looking at", path: backup.to_owned(), source };
+    if backup.is_dir() && durable::is_within(&place.root, [backup]).map_err(looking)? {
+        return Err(Error::IntoBackup { path: place.root.clone() });
+    }
     let dirs = if place.inside { Vec::new() } else { place.dirs() };
     match durable::is_within(backup, dirs.iter().map(StateDir::path)).map_err(looking)? {
         true => Err(Error::Inside { backup: backup.to_owned() }),

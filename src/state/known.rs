@@ -2,6 +2,7 @@
 
 use super::dir::{LOG_FILE, STABLE_FILE};
 use super::node::Node;
+use super::store::{NO_BUCKET, Store};
 use crate::raft::{Index, LogSummary, StableState, Term};
 use crate::report::{Finding, Severity};
 
@@ -39,6 +40,17 @@ impl Node {
     /// Term and vote, unless their database is missing or could not be read.
     pub fn known_stable(&self) -> Option<&StableState> {
         (self.stable_store.file_len.is_some() && self.unreadable(STABLE_FILE).is_none()).then_some(&self.stable)
+    }
+
+    /// Whether both stores are there and were read to their end. If not, what they don't say is unknown: a term of 0 may be
+    /// any term.
+    pub fn is_readable(&self) -> bool {
+        let is_there = |store: &Store| store.file_len.is_some() && store.page_size != 0;
+        let hides = |finding: &Finding| {
+            finding.severity == Severity::Error
+                && (finding.id.starts_with("BOLT-") || [NO_BUCKET, UNREADABLE_KEY].contains(&finding.id))
+        };
+        is_there(&self.log_store) && is_there(&self.stable_store) && !self.findings.iter().any(hides)
     }
 
     /// Index and term of the last entry, when the log is known.

@@ -2,19 +2,21 @@
 //!
 //! jammdb began as a port of bolt, but its files have another format: it can neither read nor write raft's. It does what
 //! it is sound at: puts in batches, from one thread, into a file of its own that lives as long as the value, and is
-//! checked before it is read. Nothing is ever deleted in it, and no file that somebody else wrote is opened.
+//! checked before it is read. Nothing is ever deleted in it, and no file that another program wrote is opened.
 
 use std::path::PathBuf;
 
 use jammdb::{DB, OpenOptions};
 use tempfile::TempDir;
 
+use crate::durable::{IoError, temp_dir};
+
 /// Puts of a transaction: more take memory, fewer take time.
 const BATCH: usize = 10_000;
 /// Bytes of a transaction, for large values.
 const BATCH_LEN: usize = 32 << 20;
 const BUCKET: &str = "entries";
-/// jammdb panics on sizes that are no multiple of 8, and takes the machine's own otherwise.
+/// jammdb panics on sizes that aren't a multiple of 8, and its default is the machine's own.
 const PAGE_SIZE: u64 = 4096;
 
 /// An ordered store on disk, private to this run.
@@ -27,14 +29,18 @@ pub struct Scratch {
 
 /// Why the store can't be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
-    /// No room, or no right to write.
-    #[error("the scratch store in {}: {reason} (TMPDIR names another directory)", path.display())]
+    /// There is no directory for it.
+    #[error("the scratch store (TMPDIR names another directory)")]
+    Directory(#[from] IoError),
+    /// It can't be written or read: no room, or no right to write.
+    #[error("the scratch store in {} (TMPDIR names another directory)", path.display())]
     Store {
-        /// The temporary directory.
+        /// Its directory.
         path: PathBuf,
-        /// What happened.
-        reason: String,
+        /// What the store says.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -47,11 +53,9 @@ impl std::fmt::Debug for Scratch {
 impl Scratch {
     /// Makes one in the temporary directory.
     pub fn create() -> Result<Scratch, Error> {
-        let fail = |reason: String| Error::Store { path: std::env::temp_dir(), reason };
-        let directory = tempfile::Builder::new().prefix("op-conductor-init-scratch-").tempdir();
-        let directory = directory.map_err(|error| fail(error.to_string()))?;
+        let directory = temp_dir("scratch")?;
         let db = OpenOptions::new().pagesize(PAGE_SIZE).open(directory.path().join("scratch.jammdb"));
-        let db = db.map_err(|error| fail(error.to_string()))?;
+        let db = db.map_err(|error| failed(&directory, error))?;
         Ok(Scratch { directory, db, batch: Vec::new(), batch_len: 0 })
     }
 
@@ -65,10 +69,6 @@ impl Scratch {
         Ok(())
     }
 
-    fn fail(&self, error: &jammdb::Error) -> Error {
-        Error::Store { path: self.directory.path().to_owned(), reason: error.to_string() }
-    }
-
     fn write(&mut self) -> Result<(), Error> {
         let batch = std::mem::take(&mut self.batch);
         self.batch_len = 0;
@@ -80,15 +80,15 @@ impl Scratch {
             }
             tx.commit()
         })();
-        written.map_err(|error: jammdb::Error| self.fail(&error))
+        written.map_err(|error: jammdb::Error| failed(&self.directory, error))
     }
 
     /// Calls `each` for all pairs in the order of their keys, until it fails.
     pub fn each<E: From<Error>>(&mut self, mut each: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
         self.write()?;
-        self.db.check().map_err(|error| self.fail(&error))?;
-        let tx = self.db.tx(false).map_err(|error| self.fail(&error))?;
-        let bucket = tx.get_bucket(BUCKET).map_err(|error| self.fail(&error))?;
+        self.db.check().map_err(|error| failed(&self.directory, error))?;
+        let tx = self.db.tx(false).map_err(|error| failed(&self.directory, error))?;
+        let bucket = tx.get_bucket(BUCKET).map_err(|error| failed(&self.directory, error))?;
         for pair in bucket.kv_pairs() {
             // Only this type puts keys into it.
             let Ok(key) = <[u8; 8]>::try_from(pair.key()) else { continue };
@@ -96,6 +96,10 @@ impl Scratch {
         }
         Ok(())
     }
+}
+
+fn failed(directory: &TempDir, error: jammdb::Error) -> Error {
+    Error::Store { path: directory.path().to_owned(), source: error.into() }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::raft::ConfigurationAt;
+use crate::raft::{ConfigurationAt, Term};
 use crate::report::{Finding, Severity};
 use crate::state::dir::STABLE_FILE;
 use crate::state::{Node, stable_state};
@@ -18,7 +18,7 @@ pub(super) fn check(nodes: &[Node], findings: &mut Vec<Finding>) {
 
 /// Whether some servers have run and others are as they were generated.
 fn untouched(nodes: &[Node], findings: &mut Vec<Finding>) {
-    if let Some(ran) = nodes.iter().find(|node| node.has_run()) {
+    if let Some(ran) = nodes.iter().find(|node| node.has_run() || node.is_recovered()) {
         for node in nodes.iter().filter(|node| node.is_untouched()) {
             let message = format!(
                 "generated state that never ran, while {} has run: if this node ran before, it has forgotten votes and committed entries, and can help to elect a leader that lacks them",
@@ -27,7 +27,7 @@ fn untouched(nodes: &[Node], findings: &mut Vec<Finding>) {
             findings.push(
                 Finding::new("CLUSTER-003", Severity::Error, message)
                     .in_node(&node.id)
-                    .hint("remove the node from the cluster and add it again with an empty directory; only a node that was down ever since the generation may be started as it is"),
+                    .hint("only a server that has been down ever since the generation may be started as it is"),
             );
         }
     }
@@ -53,27 +53,29 @@ fn absent(nodes: &[Node], findings: &mut Vec<Finding>) {
 /// for votes.
 /// (hashicorp/raft raft.go electSelf, setCurrentTerm)
 fn forgotten_candidacies(nodes: &[Node], findings: &mut Vec<Finding>) {
-    for voter in nodes {
-        let Some((term, address)) = voter.known_stable().and_then(|stable| stable.vote()) else { continue };
-        let Some(known) = voter.latest_configuration() else { continue };
-        let candidate = known.configuration.servers.iter().find(|server| server.address == address);
-        let Some(node) = candidate.and_then(|server| nodes.iter().find(|node| node.id == server.id)) else { continue };
+    for node in nodes {
         let Some(stored) = node.known_stable().map(|stable| stable.term()) else { continue };
+        let votes: Vec<(Term, &str)> = nodes.iter().filter_map(|voter| vote_for(voter, node)).collect();
+        let Some(latest) = votes.iter().map(|(term, _)| *term).max().filter(|term| *term > stored) else { continue };
         // A running node may have moved on since it was read.
-        let current = || stable_state(&node.path).map_or(stored, |stable| stable.term());
-        if stored < term && current() < term {
-            let message = format!(
-                "CurrentTerm is {}, but {} voted for it in term {term}: this node was set back, and could vote or lead twice in one term",
-                stored, voter.id
-            );
-            findings.push(
-                Finding::new("CLUSTER-010", Severity::Error, message)
-                    .in_node(&node.id)
-                    .in_file(STABLE_FILE)
-                    .hint("remove the node from the cluster and add it again with an empty directory, or restore all nodes from one backup"),
-            );
+        if stable_state(&node.path).is_ok_and(|stable| stable.term() >= latest) {
+            continue;
         }
+        let voters: Vec<&str> = votes.iter().filter(|(term, _)| *term == latest).map(|(_, id)| *id).collect();
+        let message = format!(
+            "CurrentTerm is {stored}, but {} voted for it in term {latest}: this node was set back, and could vote or lead twice in one term",
+            voters.join(", ")
+        );
+        findings.push(Finding::new("CLUSTER-010", Severity::Error, message).in_node(&node.id).in_file(STABLE_FILE));
     }
+}
+
+/// The term of the vote that `voter` recorded for `candidate`, and the voter's id. A vote has the candidate's address.
+fn vote_for<'a>(voter: &'a Node, candidate: &Node) -> Option<(Term, &'a str)> {
+    let (term, address) = voter.known_stable()?.vote()?;
+    let known = voter.latest_configuration()?;
+    let server = known.configuration.servers.iter().find(|server| server.address == address)?;
+    (server.id == candidate.id).then_some((term, voter.id.as_str()))
 }
 
 /// Whether the last voter makes the quorum larger and nothing safer.

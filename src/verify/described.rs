@@ -1,37 +1,30 @@
 //! Whether the state is what cluster.json says was generated.
 
-use std::io::{self, Read};
 use std::path::Path;
 
 use crate::cluster::{CLUSTER_FILE, ClusterFile, Election};
-use crate::durable::open_file;
 use crate::raft::Configuration;
 use crate::report::{Finding, Severity};
-use crate::state::{Error, Node};
+use crate::state::{ClusterFileError, Node, read_cluster_file};
 
-/// A longer description, in bytes, isn't read: one of 10,000 servers is shorter.
-const MAX_DESCRIPTION_LEN: u64 = 4 << 20;
-
-/// The text of cluster.json in the directory, or beside a single server's directory.
-pub(super) fn read(path: &Path, above: Option<&Path>) -> Result<Option<(String, String)>, Error> {
-    for file in [Some(path), above].into_iter().flatten().map(|directory| directory.join(CLUSTER_FILE)) {
-        match open_file(&file) {
-            Ok(open) => {
-                let mut text = String::new();
-                let read = open.take(MAX_DESCRIPTION_LEN).read_to_string(&mut text);
-                return match read {
-                    Ok(_) => Ok(Some((CLUSTER_FILE.to_owned(), text))),
-                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                        Ok(Some((CLUSTER_FILE.to_owned(), String::new())))
-                    }
-                    Err(source) => Err(Error::Io { path: file, source }),
-                };
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::Io { path: file, source }),
+/// cluster.json of the directory, or the one beside a single server's directory.
+pub(super) fn read(path: &Path, above: Option<&Path>) -> Result<Option<ClusterFile>, ClusterFileError> {
+    for directory in [Some(path), above].into_iter().flatten() {
+        if let Some(found) = read_cluster_file(&directory.join(CLUSTER_FILE))? {
+            return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+/// A description that there is, but can't be compared with.
+pub(super) fn unreadable(error: &ClusterFileError) -> Finding {
+    let reason = match error {
+        ClusterFileError::Decode { source, .. } => source.to_string(),
+        other => other.to_string(),
+    };
+    let message = format!("can't be read as a description of the cluster, and was not compared with: {reason}");
+    Finding::new("CLUSTER-009", Severity::Warning, message).in_file(CLUSTER_FILE)
 }
 
 /// Whether the state is what `cluster.json` says was generated.
@@ -45,7 +38,7 @@ pub(super) fn compare(
     let first = description.first_index();
     for node in nodes {
         let at_first = node.log.first_configuration.as_ref().filter(|at| at.index == first);
-        if at_first.is_some_and(|at| at.configuration != described) {
+        if at_first.is_some_and(|at| *at.configuration != described) {
             let message = format!(
                 "the configuration at index {first} is not that of {CLUSTER_FILE}: this is the state of another cluster"
             );
@@ -53,7 +46,7 @@ pub(super) fn compare(
                 Finding::new("CLUSTER-007", Severity::Error, message)
                     .in_node(&node.id)
                     .at_index(first.0)
-                    .hint("generate all nodes together, or remove the description that belongs to other state"),
+                    .hint("remove the description, or the directories, that belong to another cluster"),
             );
         }
     }

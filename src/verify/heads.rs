@@ -11,15 +11,28 @@ use crate::state::dir::SNAPSHOTS_DIR;
 pub(super) fn check(nodes: &[Node], release: Option<Release>, findings: &mut Vec<Finding>) {
     let headless: Vec<&Node> =
         nodes.iter().filter(|node| node.known_log().is_some_and(|log| log.count > 0) && node.head.is_none()).collect();
-    let message = "no payload and no snapshot: op-conductor finds \"no unsafe head\" and nobody sequences; releases before the fix crash at their first snapshot (optimism #13363)";
-    let finding = || {
-        Finding::new("PAY-002", Severity::Warning, message)
-            .hint("generate again with --unsafe-head or --execution-rpc, or call admin_startSequencer on the leader's op-node by hand")
+    let finding = |of: &[&Node]| {
+        let place = match of.iter().any(|node| !node.snapshots.listed.is_empty()) {
+            true => "no payload in the log, and none that can be read in the newest snapshot",
+            false => "no payload and no snapshot",
+        };
+        let message = format!(
+            "{place}: op-conductor finds \"no unsafe head\" and does not sequence; releases before the fix crash at their first snapshot (optimism #13363)"
+        );
+        let hint = match nodes.iter().any(Node::has_run) {
+            true => {
+                "call admin_startSequencer on the leader's op-node by hand: this state has run, so it must not be generated again"
+            }
+            false => {
+                "generate again with --unsafe-head or --execution-rpc, or call admin_startSequencer on the leader's op-node by hand"
+            }
+        };
+        Finding::new("PAY-002", Severity::Warning, message).hint(hint)
     };
     if headless.len() == nodes.len() && !headless.is_empty() {
-        findings.push(finding());
+        findings.push(finding(&headless));
     } else {
-        findings.extend(headless.iter().map(|node| finding().in_node(&node.id)));
+        findings.extend(headless.iter().map(|node| finding(&[*node]).in_node(&node.id)));
     }
     let Some(release) = release else { return };
     for node in nodes {
@@ -74,7 +87,7 @@ pub(super) fn snapshot_states(nodes: &[Node], findings: &mut Vec<Finding>) {
                     Finding::new("CLUSTER-012", Severity::Error, message)
                         .in_node(&node.id)
                         .in_file(&format!("{SNAPSHOTS_DIR}/{}", meta.directory))
-                        .hint("find out by the chain which block is right (snapshot show); add the other node again"),
+                        .hint("find out by the chain which block is right: snapshot show"),
                 );
             }
         }

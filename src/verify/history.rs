@@ -1,7 +1,6 @@
 //! What the log of one server says of its past: the term of each index, and every configuration.
 
-use crate::raft::codec::decode_configuration;
-use crate::raft::{ConfigurationAt, Index, Log, LogType, Term};
+use crate::raft::{ConfigurationAt, Index, Log, LogType, Term, decode_shared};
 use crate::state::Node;
 
 /// How many configurations of a log are kept, the newest: no cluster changes its members more often between snapshots.
@@ -37,7 +36,7 @@ impl History {
             self.last_elected = Some((log.index, log.term));
         }
         if log.kind == LogType::Configuration
-            && let Ok(configuration) = decode_configuration(log.data.as_deref().unwrap_or_default())
+            && let Ok(configuration) = decode_shared(log.data.as_deref().unwrap_or_default())
         {
             if self.configurations.len() == MOST_CONFIGURATIONS {
                 self.configurations.remove(0);

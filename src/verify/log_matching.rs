@@ -1,11 +1,12 @@
 //! Log matching: entries of one index and term are the same on all servers. (raft paper 5.3)
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
-use crate::raft::Log;
+use crate::raft::{Index, Log, Term};
 use crate::report::{Finding, Severity};
+use crate::state::entries::Entries;
 use crate::state::{Depth, Error, Node, StateDir};
 
 /// How many indexes are compared in one pass over the logs: bounds the memory.
@@ -57,10 +58,7 @@ impl Contents {
                 return;
             }
         }
-        // AppendedAt is left out: raft compares neither, and a leader's clock is not a difference.
-        let mut hasher = DefaultHasher::new();
-        (log.kind, log.data.as_deref(), log.extensions.as_deref()).hash(&mut hasher);
-        let content = hasher.finish();
+        let content = content(log);
         let node = self.node;
         let known = self.known.entry((index, term)).or_insert(Known { content, before, node });
         let differs = known.content != content || matches!((known.before, before), (Some(a), Some(b)) if a != b);
@@ -90,14 +88,46 @@ pub(super) fn check(nodes: &[Node], mut contents: Contents, findings: &mut Vec<F
             })?;
         }
     }
+    let mut known = HashSet::new();
     for (index, term, first, second) in contents.different {
-        let (first, second) = (&nodes[first].id, &nodes[second].id);
-        let message = format!(
-            "the entry of term {term}, or the term of the one before it, differs from that of {first}: raft compares only index and term here and would never notice"
-        );
-        findings.push(Finding::new("CLUSTER-001", Severity::Error, message).in_node(second).at_index(index).hint(
-            "the directories are not of one cluster, or one was edited alone: generate or restore all nodes together",
-        ));
+        for (odd, usual) in odd_ones(nodes, index, term, (first, second)) {
+            if !known.insert((index, term, odd)) {
+                continue;
+            }
+            let message = format!(
+                "the entry of term {term}, or the term of the one before it, differs from that of {}: raft compares only index and term here and would never notice",
+                nodes[usual].id
+            );
+            let finding = Finding::new("CLUSTER-001", Severity::Error, message).in_node(&nodes[odd].id).at_index(index);
+            findings.push(finding);
+        }
     }
     Ok(())
+}
+
+/// Which servers have not what most have at `index`, each with one that has it; of two that differ, the second when
+/// no more can be said.
+fn odd_ones(nodes: &[Node], index: u64, term: u64, (first, second): (usize, usize)) -> Vec<(usize, usize)> {
+    let contents: Vec<Option<u64>> = nodes.iter().map(|node| content_at(node, index, term)).collect();
+    let count = |content: Option<u64>| contents.iter().filter(|other| content.is_some() && **other == content).count();
+    let Some(usual) = (0..nodes.len()).rev().max_by_key(|at| count(contents[*at])) else { return Vec::new() };
+    if count(contents[usual]) * 2 <= contents.iter().flatten().count() || contents[first] == contents[second] {
+        return vec![(second, first)];
+    }
+    let is_odd = |at: &usize| contents[*at].is_some() && contents[*at] != contents[usual];
+    (0..nodes.len()).filter(is_odd).map(|odd| (odd, usual)).collect()
+}
+
+/// A hash of what the entry says, when the server has it in this term.
+fn content_at(node: &Node, index: u64, term: u64) -> Option<u64> {
+    let mut entries = Entries::open(&node.path, Index(index)).ok()?;
+    let log = entries.next_log().ok()??;
+    (log.index == Index(index) && log.term == Term(term)).then(|| content(&log))
+}
+
+/// A hash without AppendedAt: raft compares neither, and a leader's clock is not a difference.
+fn content(log: &Log<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (log.kind, log.data.as_deref(), log.extensions.as_deref()).hash(&mut hasher);
+    hasher.finish()
 }

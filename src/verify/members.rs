@@ -25,7 +25,7 @@ pub fn compare(file: &MembersFile, nodes: &[Node]) -> Result<Vec<Finding>, Membe
 
 fn differences(node: &Node, expected: &[Server]) -> Vec<Finding> {
     let Some(at) = members(node) else { return Vec::new() };
-    let Configuration { servers } = &at.configuration;
+    let Configuration { servers } = at.configuration.as_ref();
     let hint = "the file or the cluster is out of date: change the members on the leader by conductor_addServerAsVoter or conductor_removeServer, or the file";
     let mut found = Vec::new();
     let mut add = |id, message: String| {

@@ -1,12 +1,14 @@
 //! Checks that need the directories of several servers, and the findings of each: does the cluster hold together?
 
 mod access;
+mod advice;
 mod cluster;
 mod described;
 mod election;
 mod heads;
 mod history;
 mod interrupted;
+mod joining;
 mod log_matching;
 mod members;
 mod membership;
@@ -18,14 +20,16 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::durable::ReadError;
 use crate::payload::Release;
 use crate::raft::ConfigurationAt;
 use crate::report::{Finding, Progress, Severity};
-use crate::state::{Depth, Error, Node, Servers};
+use crate::state::{ClusterFileError, Depth, Error, Node, Servers};
 use history::History;
 use log_matching::Contents;
 use quorum::Quorums;
 
+pub use advice::Advice;
 pub use members::compare as compare_members;
 
 /// What was looked at, and what was found.
@@ -60,6 +64,11 @@ impl Report {
     /// The members of the cluster: the configuration that the server with the last entry acts by.
     pub fn members(&self) -> Option<ConfigurationAt> {
         cluster::ahead(&self.nodes).and_then(cluster::members)
+    }
+
+    /// What to do, made from all findings and servers together.
+    pub fn advice(&self) -> Advice {
+        advice::advise(self)
     }
 
     /// How many findings of each severity.
@@ -126,6 +135,7 @@ pub fn verify_to(
         cluster::check(&nodes, &mut findings);
         membership::compare(&nodes, &histories, &mut findings);
         membership::check(&nodes, &histories, &mut findings);
+        joining::check(&nodes, &histories, &mut findings);
         heads::highest_blocks(&nodes, &mut findings);
         heads::snapshot_states(&nodes, &mut findings);
         winners = Some(election::next_leaders(&nodes, &mut findings));
@@ -139,15 +149,13 @@ pub fn verify_to(
     if let Some(above) = above.filter(|above| interrupted::is_pending(above)) {
         interrupted::check(above, &mut findings);
     }
-    if let Some((path, text)) = described::read(path, above)? {
-        match serde_json::from_str(&text) {
-            Ok(description) => described::compare(&description, &nodes, winners.as_deref(), &mut findings),
-            Err(error) => {
-                let message =
-                    format!("can't be read as a description of the cluster, and was not compared with: {error}");
-                findings.push(Finding::new("CLUSTER-009", Severity::Warning, message).in_file(&path));
-            }
+    match described::read(path, above) {
+        Ok(None) => {}
+        Ok(Some(description)) => described::compare(&description, &nodes, winners.as_deref(), &mut findings),
+        Err(ClusterFileError::Read(ReadError::Io(error))) => {
+            return Err(Error::Io { path: error.path, source: error.source });
         }
+        Err(error) => findings.push(described::unreadable(&error)),
     }
     deduplicate(&mut findings);
     let mut report = Report { nodes, findings: Vec::new(), winners };

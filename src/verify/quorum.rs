@@ -108,7 +108,7 @@ impl<'a> Quorums<'a> {
         let (meta, holder, history) =
             self.pairs().filter_map(newest).max_by_key(|(meta, ..)| (meta.term, meta.index))?;
         // The entry was committed by these members, or by the next ones.
-        let next = history.configurations().iter().find(|at| at.index > meta.index).map(|at| &at.configuration);
+        let next = history.configurations().iter().find(|at| at.index > meta.index).map(|at| at.configuration.as_ref());
         let configurations: Vec<&Configuration> = [&meta.configuration].into_iter().chain(next).collect();
         let behind = self.without_entry(&meta.configuration, meta.index, meta.term);
         let message = format!(

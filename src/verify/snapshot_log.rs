@@ -51,7 +51,7 @@ fn others_term(node: &Node, meta: &SnapshotMeta, nodes: &[Node], histories: &[Hi
 fn members(node: &Node, meta: &SnapshotMeta, history: &History) -> Option<Finding> {
     node.known_log()?;
     let logged = history.configuration_at(meta.configuration_index)?;
-    let differs = logged.configuration != meta.configuration && logged.term <= meta.term;
+    let differs = *logged.configuration != meta.configuration && logged.term <= meta.term;
     let message = format!(
         "its members are those of entry {}, but the log has other members there: raft goes by the snapshot",
         meta.configuration_index

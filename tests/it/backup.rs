@@ -311,7 +311,7 @@ fn a_snapshot_behind_the_logs_end_is_waited_for_and_then_an_error() {
     let flags = ["backup", "--state-dir", state.to_str().unwrap(), "--backup-dir", backups.to_str().unwrap()];
     let (code, _, stderr) = run(&flags);
     assert_eq!(code, 2, "{stderr}");
-    assert!(stderr.contains("a snapshot of index 9 came behind the log's end"), "{stderr}");
+    assert!(stderr.contains("a snapshot of index 9 is after the log's end"), "{stderr}");
     assert!(!backups.exists());
 }
 

@@ -102,7 +102,7 @@ fn the_same_again_is_fine_and_says_so() {
     generate(dir.path(), &[]);
     let again = shown(&generate(dir.path(), &[]));
     assert!(again.starts_with("exit 0\n"), "{again}");
-    assert_eq!(again.matches("unchanged: the same bytes were there\n").count(), 4, "{again}");
+    assert_eq!(again.matches("unchanged: the file already had these bytes\n").count(), 4, "{again}");
 }
 
 #[test]
@@ -130,8 +130,8 @@ fn force_keeps_what_it_replaces_and_leaves_the_rest() {
     fs::create_dir(state.join("sequencer-9")).unwrap();
     let output = stderr(&generate(dir.path(), &["--force", "--initial-term", "5"]));
     let lines: Vec<&str> = output.lines().collect();
-    assert_eq!(lines[0], "note: left as it was: sequencer-9");
-    let replaced = lines[1].strip_prefix("note: what was there before is in ./raft-state/").unwrap();
+    assert_eq!(lines[0], "note: left unchanged: sequencer-9");
+    let replaced = lines[1].strip_prefix("note: the old state is in ./raft-state/").unwrap();
     assert_eq!(names(&state.join(replaced)), ["cluster.json", "sequencer-1", "sequencer-2", "sequencer-3"]);
 }
 
@@ -265,7 +265,7 @@ fn variables_set_flags() {
     let command = command.env("OP_CONDUCTOR_INIT_GENERATE_DRY_RUN", "1").env("OP_CONDUCTOR_INIT_OWNER", "x");
     let wrong = stderr(&command.output().unwrap());
     assert!(wrong.contains("--owner"), "{wrong}");
-    assert!(wrong.ends_with("\nnote: the value is that of the variable OP_CONDUCTOR_INIT_OWNER\n"), "{wrong}");
+    assert!(wrong.ends_with("\nnote: the value comes from the variable OP_CONDUCTOR_INIT_OWNER\n"), "{wrong}");
     let output = command.env("OP_CONDUCTOR_INIT_OWNER", "1:1").output().unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["dry_run"], true);
@@ -406,4 +406,58 @@ fn init_containers_may_start_at_once_on_a_shared_volume() {
     }
     let all = ["cluster.json", "sequencer-1", "sequencer-2", "sequencer-3"];
     assert_eq!(names(&dir.path().join("a/b/c")), all);
+}
+
+#[test]
+fn quiet_leaves_the_exit_status_and_errors() {
+    let dir = temp();
+    let output = generate(dir.path(), &["--quiet", "--nonvoters", "sequencer-3"]);
+    assert_eq!(shown(&output), "exit 0\n-- stdout\n-- stderr\n");
+    for verb in ["verify", "info", "log stats"] {
+        let words: Vec<&str> = verb.split(' ').chain(["-q", "--state-dir", "raft-state/sequencer-1"]).collect();
+        assert_eq!(shown(&run(dir.path(), &words)), "exit 0\n-- stdout\n-- stderr\n", "{verb}");
+    }
+    let failed = run(dir.path(), &["verify", "-q", "--state-dir", "nowhere"]);
+    assert_eq!(failed.status.code(), Some(2));
+    assert!(stderr(&failed).starts_with("error: "), "{}", stderr(&failed));
+}
+
+#[test]
+fn a_report_does_not_go_where_the_answer_goes() {
+    let dir = temp();
+    generate(dir.path(), &[]);
+    let output = run(dir.path(), &["verify", "--state-dir", "raft-state", "--junit", "-"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("expected a file: standard output has the answer"), "{}", stderr(&output));
+}
+
+#[cfg(not(feature = "gate"))]
+#[test]
+fn a_build_without_the_gate_says_how_to_get_it() {
+    let help = run(temp().path(), &["gate", "--help"]);
+    assert!(String::from_utf8(help.stdout).unwrap().contains("cargo install --path . --features gate"));
+    let called = run(temp().path(), &["gate", "--state-dir", "x"]);
+    assert_eq!(called.status.code(), Some(2));
+    assert!(stderr(&called).contains("hint: build it with --features gate"), "{}", stderr(&called));
+}
+
+#[test]
+fn an_unknown_flag_suggests_no_flag_that_help_hides() {
+    for word in ["--log.levels", "--log.colour"] {
+        let output = run(temp().path(), &["info", word]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(!stderr(&output).contains("similar"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_verdict_says_what_the_exit_status_says() {
+    let dir = temp();
+    generate(dir.path(), &[]);
+    for (level, code, words) in [("error", 0, "Verdict: fine: "), ("warning", 1, "Verdict: NOT fine: ")] {
+        let output = run(dir.path(), &["verify", "--state-dir", "raft-state", "--fail-on", level]);
+        assert_eq!(output.status.code(), Some(code));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(words), "{text}");
+    }
 }

@@ -102,7 +102,7 @@ fn write(directory: &Path, log: &[u8], stable: &[u8]) {
 fn judge(directory: &Path) -> (Vec<&'static str>, usize, Duration) {
     let start = Instant::now();
     let content = Node::read(&StateDir::new(directory), Depth::Content, &mut |_| {}).unwrap();
-    let (_, _) = (content.campaign(), content.last());
+    let (_, _) = (content.candidacy(), content.last());
     let info = start.elapsed();
     let start = Instant::now();
     let report = verify(directory, None, &()).unwrap();

@@ -14,6 +14,7 @@ mod common;
 
 mod backup;
 mod cli;
+mod completions;
 mod corpus;
 mod damage;
 mod findings;
@@ -24,6 +25,8 @@ mod layers;
 mod look;
 mod prune;
 mod quorum;
+mod recover;
 mod replace;
 mod restore;
+mod schemas;
 mod views;

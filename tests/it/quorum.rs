@@ -251,5 +251,5 @@ fn what_cannot_be_read_is_unknown_and_nothing_follows_from_it() {
     let report = it.verify();
     assert_eq!(report.winners.as_deref(), Some(&["a".to_owned(), "c".to_owned()][..]));
     assert_eq!(report.nodes[1].known_stable(), None);
-    assert!(!report.nodes[1].campaign().will);
+    assert!(!report.nodes[1].candidacy().will);
 }

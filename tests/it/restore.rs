@@ -129,7 +129,7 @@ fn what_was_there_is_kept_until_it_is_discarded() {
     let place = Place::new();
     let (code, stdout, _) = place.restore(&["--force"]);
     assert_eq!(code, 0);
-    let kept = stdout.split("What was there is in ").nth(1).unwrap().trim_end().trim_end_matches('.');
+    let kept = stdout.split("The old state is in ").nth(1).unwrap().trim_end().trim_end_matches('.');
     assert!(Path::new(kept).join("a/raft-log.db").is_file(), "{stdout}");
     fs::remove_dir_all(kept).unwrap();
     assert_eq!(place.restore(&["--force", "--discard-replaced"]).0, 0);
@@ -220,7 +220,7 @@ fn without_a_terminal_and_without_force_it_is_refused_in_words() {
     let before = tree(&place.state);
     let (code, _, stderr) = place.restore(&[]);
     assert_eq!(code, 1);
-    assert!(stderr.contains("no terminal to ask on, and no --force"), "{stderr}");
+    assert!(stderr.contains("standard input is not a terminal: pass --force"), "{stderr}");
     assert!(tree(&place.state) == before);
 }
 

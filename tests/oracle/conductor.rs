@@ -240,7 +240,7 @@ async fn state_that_has_run_passes_verify() {
     running.sequences().await;
     sleep(Duration::from_secs(2)).await;
     for node in left_behind(&running).await {
-        assert!(node.has_run() && node.campaign().will, "{}: all are voters now", node.id);
+        assert!(node.has_run() && node.candidacy().will, "{}: all are voters now", node.id);
         assert_eq!(node.head.unwrap().head, running.case.head());
     }
     running.end().await;

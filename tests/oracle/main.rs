@@ -19,6 +19,7 @@ mod differential;
 mod gate;
 mod puts;
 mod raft;
+mod recover;
 mod restore_crash;
 mod restore_gate;
 mod running;

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use op_conductor_init::cluster::{ClusterSpec, Election, SpecText};
-use op_conductor_init::durable::Root;
+use op_conductor_init::durable::{Root, temp_dir};
 use op_conductor_init::gate::SAMPLE_HEAD;
 use op_conductor_init::generate::{self, WriteOptions};
 use op_conductor_init::plan::Plan;
@@ -80,8 +79,7 @@ impl ClusterOptions {
             Some(head) => Plan::new(&spec).with_payload(head),
             None => Plan::new(&spec),
         };
-        let directory = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir();
-        let directory = directory.context("making a temporary directory").map_err(Failure::unable)?;
+        let directory = temp_dir("gate").map_err(Failure::unable)?;
         let root = Root::open(directory.path(), None, Duration::ZERO).map_err(Failure::unable)?;
         let options = WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
         generate::write(&plan, root, &options).map_err(Failure::unable)?;

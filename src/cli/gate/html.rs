@@ -15,7 +15,7 @@ const STYLE: &str = include_str!("page.css");
 /// Width of a timeline's drawing, in user units.
 const WIDTH: f64 = 900.0;
 /// Height of one server's row, and of the band in it.
-const ROW: f64 = 44.0;
+const ROW: f64 = 52.0;
 const BAND: f64 = 14.0;
 /// Where the time begins, after the names, and where it ends.
 const LEFT: f64 = 130.0;
@@ -205,7 +205,7 @@ fn axis(html: &mut String, scale: &Scale, height: f64) {
 
 /// One server: its bands, then its marks over them.
 fn row(html: &mut String, scale: &Scale, top: f64, server: &str, moments: &[&Moment]) {
-    let middle = top + ROW / 2.0 - 4.0;
+    let middle = top + ROW / 2.0 - 6.0;
     _ = writeln!(html, "<text class=\"server\" x=\"4\" y=\"{:.1}\">{}</text>", middle + 4.0, escape(server));
     let mut state: Option<(&str, f64)> = None;
     let mut sequencing: Option<f64> = None;
@@ -225,6 +225,26 @@ fn row(html: &mut String, scale: &Scale, top: f64, server: &str, moments: &[&Mom
     band(html, scale, middle, state, scale.seconds);
     under(html, scale, middle, sequencing, scale.seconds);
     moments.iter().for_each(|moment| mark(html, scale, middle, moment));
+    versions(html, scale, middle, moments);
+}
+
+/// What it runs, where that changes.
+fn versions(html: &mut String, scale: &Scale, middle: f64, moments: &[&Moment]) {
+    let mut last = None;
+    for moment in moments {
+        let Happened::Started { image } = &moment.what else { continue };
+        if last.replace(image) != Some(image) {
+            let (x, y) = (scale.x(scale.after(moment.time)), middle + BAND / 2.0 + 16.0);
+            _ = writeln!(html, "<text class=\"version\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(tag(image)));
+        }
+    }
+}
+
+/// The tag of an image, without the hash of its sources in ours.
+fn tag(image: &str) -> &str {
+    let tag = image.rsplit_once(':').map_or(image, |(_, tag)| tag);
+    let is_ours = image.starts_with("op-conductor-init/");
+    tag.rsplit_once('-').filter(|_| is_ours).map_or(tag, |(tag, _)| tag)
 }
 
 /// The state of raft that begins at a moment.
@@ -306,4 +326,20 @@ fn words(what: &Happened) -> String {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_the_tag_of_its_image() {
+        assert_eq!(tag("op-conductor-init/op-conductor:v0.1.0-rc.1-0149da7cfe8a"), "v0.1.0-rc.1");
+        assert_eq!(tag("example.org:5000/op-conductor:v1.20.0-rc.1"), "v1.20.0-rc.1");
+    }
+
+    #[test]
+    fn names_from_files_stay_text() {
+        assert_eq!(escape("<a&\"b\">"), "&lt;a&amp;&quot;b&quot;&gt;");
+    }
 }

@@ -9,12 +9,8 @@ use serde::Serialize;
 
 use super::text::verdict;
 
-/// Changes when a field goes away or means something else.
-const FORMAT_VERSION: u32 = 1;
-
 #[derive(Debug, Serialize)]
 pub(super) struct Answer<'a> {
-    format_version: u32,
     /// The state that was booted; none when it was made for this.
     state_dir: Option<String>,
     /// The members, with the addresses that they had on the network of containers.
@@ -33,7 +29,6 @@ pub(super) struct Answer<'a> {
 impl<'a> Answer<'a> {
     pub(super) fn new(state_dir: Option<&Path>, staged: &'a Staged, reports: &'a [TargetReport]) -> Answer<'a> {
         Answer {
-            format_version: FORMAT_VERSION,
             state_dir: state_dir.map(|path| path.to_string_lossy().into_owned()),
             servers: &staged.members.servers,
             started: &staged.nodes,

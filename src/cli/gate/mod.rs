@@ -21,10 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::cluster::ClusterOptions;
 use self::files::OutputFile;
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 use super::github::{CiFormat, CiFormatOption, add_summary};
+use super::output::{notice, print, print_json};
 use super::values;
-use super::{Outcome, answer, talk};
 
 const HELP: &str = "\
 Examples:
@@ -96,11 +96,11 @@ pub(crate) struct Gate {
     no_rollback: bool,
 
     /// Write a JUnit report here too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::other_file())]
     junit: Option<PathBuf>,
 
     /// Write a page to look at here too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::other_file())]
     html: Option<PathBuf>,
 
     #[command(flatten)]
@@ -134,7 +134,7 @@ pub(super) fn adapt(arg: clap::Arg) -> clap::Arg {
 }
 
 impl Gate {
-    pub(crate) fn run(&self) -> Result<Outcome, Failure> {
+    pub(crate) fn run(&self) -> Result<Verdict, Failure> {
         let files = Files::begin(self)?;
         let staged = self.stage()?;
         let runtime = tokio::runtime::Runtime::new().map_err(Failure::unable)?;
@@ -148,25 +148,21 @@ impl Gate {
         self.answer(&staged, &reports)?;
         let any = |status| reports.iter().any(|report| report.outcome == status);
         Ok(if any(Status::Failed) {
-            Outcome::Bad
+            Verdict::Bad
         } else if any(Status::Unknown) {
-            Outcome::Inconclusive
+            Verdict::Inconclusive
         } else {
-            Outcome::Fine
+            Verdict::Fine
         })
     }
 
     fn answer(&self, staged: &Staged, reports: &[TargetReport]) -> Result<(), Failure> {
         match self.format.get() {
-            CiFormat::Text => answer(&text::answer(staged, reports)),
-            CiFormat::Json => {
-                let value = json::Answer::new(self.state_dir.as_deref(), staged, reports);
-                let text = serde_json::to_string_pretty(&value).map_err(Failure::unable)?;
-                answer(&(text + "\n"))
-            }
+            CiFormat::Text => print(&text::answer(staged, reports)),
+            CiFormat::Json => print_json(&json::Answer::new(self.state_dir.as_deref(), staged, reports)),
             CiFormat::Github => {
                 add_summary(&github::summary(reports))?;
-                answer(&github::annotations(reports))
+                print(&github::annotations(reports))
             }
         }
     }
@@ -186,7 +182,7 @@ impl Gate {
         };
         let staged = Staged::copy(directory).map_err(fail)?;
         for error in &staged.errors {
-            talk(format_args!("warning: before anything is started, verify finds {error}"));
+            notice(format_args!("warning: before anything is started, verify finds {error}"));
         }
         Ok(staged)
     }
@@ -211,7 +207,7 @@ impl Gate {
         }
         let mut options = Options::default();
         (options.timeout, options.keep) = (self.timeout, self.keep);
-        let run = |job: Job| async move { gate::run(staged, &job, options, &|line| talk(line)).await };
+        let run = |job: Job| async move { gate::run(staged, &job, options, &|line| notice(line)).await };
         stream::iter(jobs).map(run).buffered(self.parallel.get()).collect().await
     }
 }

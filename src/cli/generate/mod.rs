@@ -1,6 +1,5 @@
 //! `generate`: writes the state of a cluster that has never run.
 
-mod json;
 mod text;
 
 use std::path::PathBuf;
@@ -13,37 +12,38 @@ use op_conductor_init::durable::{Recovery, Root};
 use op_conductor_init::generate::{self, Change, Error, HasRun, Outcome, WriteOptions};
 use op_conductor_init::plan::Plan;
 
+use super::answer::generate::Answer;
 use super::args::{FormatOption, LockTimeoutOption, OwnerOption};
 use super::failure::{Failure, directory_hint, server_hint};
+use super::output::{notice, print, print_json};
 use super::values::{self, Format};
-use super::{answer, talk};
 
 const HELP: &str = "\
 Examples:
-  Three servers, of which sequencer-1 will be the first leader:
+  Three servers; sequencer-1 will be the first leader:
     op-conductor-init generate \\
       --server-ids sequencer-1,sequencer-2,sequencer-3 \\
       --nodes seq1.example:50050,seq2.example:50050,seq3.example:50050 \\
       --initial-leader sequencer-1
 
-  In the init container of each pod, for its own server alone:
+  In the init container of each pod, only for its own server:
     op-conductor-init generate --only \"$POD_NAME\" --output-dir /data \\
-      --owner 1000:1000 ...the same other flags in every pod...
+      --owner 1000:1000 ...and the same other flags in every pod...
 
-If the named leader never starts, nobody leads and nothing is lost: start it,
-or generate again with another leader, for all servers, its directory included.
+If the named leader never starts, no server leads and nothing is lost: start
+it, or generate again with another leader, for all servers including that one.
 
 Exit status:
-  0  written, or the same state was there already
-  1  refused: there is other state (see --force), or a node is running
-  2  could not tell: wrong usage, or an I/O error; nothing was changed";
+  0  written, or the same state already existed
+  1  refused: other state exists (see --force), or a node is running
+  2  failed: wrong usage, or an I/O error; nothing was changed";
 
 /// Write the state of a new cluster: a directory for each server
 ///
-/// Writes <output-dir>/<server id>/raft-log.db and raft-stable.db for each server, and cluster.json beside the directories.
+/// Writes <output-dir>/<server id>/raft-log.db and raft-stable.db for each server, and cluster.json next to the directories.
 /// op-conductor starts on them with --raft.storage.dir=<output-dir> and --raft.bootstrap=false, and the named leader
-/// wins the first election. The files are the same for the same flags, wherever and whenever they are made, and they
-/// are all written, or none.
+/// wins the first election. The same flags always give the same files. Either all files are written
+/// or none.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Generate {
@@ -55,15 +55,15 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "LIST")]
     server_ids: String,
 
-    /// Id of the server that shall win the first election
+    /// Server that must win the first election
     #[arg(long, value_name = "ID")]
     initial_leader: String,
 
-    /// Ids of the servers that get the log but never vote
+    /// Ids of the servers that receive the log but never vote
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     nonvoters: String,
 
-    /// Who may win the first election: only the named leader, or any voter
+    /// Who can win the first election: only the named leader, or any voter
     #[arg(long, value_name = "WHO", default_value = "named", value_parser = PossibleValuesParser::new(["named", "open"]).map(|text| election(&text)))]
     election: Election,
 
@@ -75,15 +75,15 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
 
-    /// Directory to hold a directory for each server (op-conductor's --raft.storage.dir)
+    /// Parent of the servers' directories (op-conductor's --raft.storage.dir)
     #[arg(long, value_name = "DIR", default_value = "./raft-state")]
     output_dir: PathBuf,
 
-    /// Write the directory of this server alone
+    /// Write only the directory of this server
     #[arg(long, value_name = "ID")]
     only: Option<String>,
 
-    /// Replace what is there. It is kept in <output-dir>/.replaced-<time>
+    /// Replace existing state. The old state is kept in <output-dir>/.replaced-<time>
     #[arg(long)]
     force: bool,
 
@@ -94,7 +94,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "BYTES", default_value = "4096", value_parser = values::page_size)]
     page_size: usize,
 
-    /// Say what each server would start with, and write nothing
+    /// Show what each server would start with, and write nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -113,7 +113,7 @@ impl Generate {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let spec = ClusterSpec::parse(&self.spec_text()).map_err(|errors| spec_failure(&errors))?;
         for warning in spec.warnings() {
-            talk(format_args!("warning: {warning}"));
+            notice(format_args!("warning: {warning}"));
         }
         let payload = self.payload()?;
         let plan = match &payload {
@@ -122,10 +122,11 @@ impl Generate {
         };
         generate::check_only(&plan, self.only.as_deref()).map_err(failure)?;
         let outcome = if self.dry_run { self.look(&plan).map(|()| None)? } else { Some(self.write(&plan)?) };
-        answer(&match self.format.get() {
-            Format::Text => text::answer(&plan, self, outcome.as_ref()),
-            Format::Json => json::answer(&plan, self, outcome.as_ref()),
-        })
+        let printed = match self.format.get() {
+            Format::Text => print(&text::answer(&plan, self, outcome.as_ref())),
+            Format::Json => print_json(&Answer::new(&plan, &self.output_dir, self.page_size, outcome.as_ref())),
+        };
+        printed.map_err(|failure| if self.dry_run { failure } else { failure.after("written") })
     }
 
     /// The unsafe head, when one is asked for.
@@ -166,15 +167,15 @@ impl Generate {
         let root = Root::open(&self.output_dir, self.owner.get(), self.lock_timeout.get());
         let root = root.map_err(|error| failure(error.into()))?;
         let outcome = generate::write(plan, root, &self.write_options()).map_err(failure)?;
-        outcome.recovered.iter().for_each(talk_about_recovery);
+        outcome.recovered.iter().for_each(report_recovery);
         for server in &outcome.run {
-            talk(format_args!("note: replaced {}", has_run(server)));
+            notice(format_args!("note: replaced {}", has_run(server)));
         }
         if !outcome.foreign.is_empty() {
-            talk(format_args!("note: left as it was: {}", outcome.foreign.join(", ")));
+            notice(format_args!("note: left unchanged: {}", outcome.foreign.join(", ")));
         }
         if let Some(replaced) = &outcome.replaced {
-            talk(format_args!("note: what was there before is in {}", replaced.display()));
+            notice(format_args!("note: the old state is in {}", replaced.display()));
         }
         Ok(outcome)
     }
@@ -201,11 +202,11 @@ pub(super) fn election(text: &str) -> Election {
     if text == "open" { Election::Open } else { Election::Named }
 }
 
-pub(crate) fn talk_about_recovery(recovery: &Recovery) {
+pub(super) fn report_recovery(recovery: &Recovery) {
     let entries = recovery.entries.join(", ");
     match &recovery.undone {
-        None => talk(format_args!("note: finished a replacement that had been interrupted: {entries}")),
-        Some(cause) => talk(format_args!("note: undid a replacement that had been interrupted: {entries} ({cause})")),
+        None => notice(format_args!("note: finished a replacement that had been interrupted: {entries}")),
+        Some(cause) => notice(format_args!("note: undid a replacement that had been interrupted: {entries} ({cause})")),
     }
 }
 
@@ -255,7 +256,7 @@ fn failure(error: Error) -> Failure {
 fn change_word(change: Change) -> &'static str {
     match change {
         Change::Written => "written",
-        Change::Unchanged => "unchanged: the same bytes were there",
+        Change::Unchanged => "unchanged: the file already had these bytes",
         Change::Skipped => "skipped (--only)",
     }
 }

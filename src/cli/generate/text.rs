@@ -61,19 +61,20 @@ fn next_steps(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt
     writeln!(
         out,
         "Next steps
-  1. Put each server's directory on its volume, if it isn't there yet.
+  1. Put each server's directory on its volume, if it is not there yet.
   2. Start op-conductor on all servers, in any order, with
        --raft.storage.dir={dir}
        --raft.server.id=<server id>
        --raft.bootstrap=false
-     The storage directory is the one that holds <server id>/, not that itself."
+     The storage directory is the parent of <server id>/, not <server id>/
+     itself."
     )?;
     if plan.spec().election() == Election::Named {
         let leader = &plan.spec().leader().id;
         writeln!(
             out,
-            "  3. {leader} leads a second or two after it and enough others for a
-     quorum are up. It may be started first or last."
+            "  3. {leader} becomes leader a second or two after it and enough other
+     servers for a quorum run. It can be started first or last."
         )?;
     }
     Ok(())
@@ -86,31 +87,30 @@ fn warnings(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt::
         Some(head) => head_warning(out, &head)?,
         None => writeln!(
             out,
-            "  - This state has no unsafe head (--unsafe-head, --execution-rpc), so nobody
-    will sequence. On a chain that stands still, leadership then changes 25 to
-    45 times a second. Start all servers with --paused, or call
-    admin_startSequencer with the head's hash on the op-node of the server that
-    leads."
+            "  - This state has no unsafe head (--unsafe-head, --execution-rpc), so no server
+    will sequence. On a halted chain, leadership then changes 25 to 45 times a
+    second. Start all servers with --paused, or call admin_startSequencer with
+    the head's hash on the op-node of the leader."
         )?,
     }
     if plan.spec().election() == Election::Named && plan.spec().configuration().voters().count() > 1 {
         writeln!(
             out,
             "  - If {leader} never starts, or dies before another server has stored its
-    first entries, nobody leads. Nothing is lost: start it. Or generate again
-    with another leader, for all servers, its own directory included; or with
+    first entries, no server leads. Nothing is lost: start it. Or generate again
+    with another leader, for all servers including that one; or with
     --election open."
         )?;
     }
     writeln!(
         out,
         "  - One directory alone is dangerous: in a cluster that has run, it makes its
-    server forget entries and votes, and blocks can be lost. Regenerate all
+    server forget entries and votes, and blocks can be lost. Generate all
     servers or none. To bring back one, remove it from the cluster and add it
     again with an empty directory."
     )?;
     if options.only.is_some() {
-        writeln!(out, "    --only is sound if every server's directory is made with the same flags.")?;
+        writeln!(out, "    --only is safe if every server's directory is made with the same flags.")?;
     }
     Ok(())
 }
@@ -121,8 +121,8 @@ fn head_warning(out: &mut String, head: &Head) -> std::fmt::Result {
     writeln!(
         out,
         "  - Stop sequencing before you read the head, and leave it stopped: each
-    execution client must be at block {number} or at its parent. On one that is
-    ahead op-conductor never starts (\"unsafe head mismatch\").
+    execution client must be at block {number} or at its parent. With a client
+    that is ahead, op-conductor never starts (\"unsafe head mismatch\").
   - Releases that read this payload ({}): {releases}.",
         head.version
     )
@@ -141,9 +141,10 @@ fn dry_run(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt::R
                 out,
                 "\
 Why CurrentTerm is {last}: the last entry of each voter has a term of its own, from {}
-to {last} (initial term {initial} + {voters} voters), and the leader's is the highest. No node may
-be behind its own log, and all begin at the same term, so CurrentTerm is the
-highest too. The first election is held in term {next}.",
+to {last} (initial term {initial} + {voters} voters), and the leader's is the highest. A node's
+CurrentTerm can't be lower than a term in its log, and all nodes start at the
+same term, so CurrentTerm is the highest too. The first election is held in
+term {next}.",
                 initial.0 + 1
             )
         }
@@ -180,9 +181,9 @@ fn node_table(out: &mut String, node: &NodePlan<'_>, options: &Generate) -> std:
 fn content(log: &Log<'_>) -> &'static str {
     match log.kind {
         LogType::Configuration if log.index.0 == 1 => "all servers",
-        LogType::Configuration => "the same, but itself a nonvoter: no campaign",
+        LogType::Configuration => "the same, but itself as a nonvoter: no campaign",
         LogType::Command => "the unsafe head: sequencing starts on it",
-        LogType::Noop => "nothing; its term makes this the best log",
+        LogType::Noop => "empty; its term makes this the best log",
         _ => "",
     }
 }

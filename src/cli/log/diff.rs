@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use op_conductor_init::raft::codec::decode_log;
 use op_conductor_init::raft::{Index, Log};
 use op_conductor_init::state::entries::{Bounds, Entries};
-use serde_json::{Value, json};
 
-use super::entry::{Columns, to_json};
+use super::entry::Columns;
 use super::{failure, open};
+use crate::cli::answer::log::Diff as Answer;
 use crate::cli::args::FormatOption;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::output::{print, print_json};
 use crate::cli::values::Format;
-use crate::cli::{Outcome, answer};
 
-/// Compare the logs of two servers, or of a server and its backup: the first index that differs, and how
+/// Compare the logs of two servers: the first index that differs, and how
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,15 +22,16 @@ Examples:
   op-conductor-init log diff --format json ./backup/sequencer-1 \\
     ./raft-state/sequencer-1
 
-Logs that were generated differ in their last entries, on purpose: the first
-leader's replace the others'. One log may also be shorter, or begin later.
+Generated logs differ in their last entries on purpose: the entries of the
+first leader replace those of the others. One log may also be shorter, or
+begin later.
 
-Exit status: 0 equal where both have entries; 1 they differ; 2 could not tell.")]
+Exit status: 0 equal where both have entries; 1 different; 2 inconclusive.")]
 pub(super) struct Diff {
     /// A server's directory
     a: PathBuf,
 
-    /// Another one
+    /// Another server's directory
     b: PathBuf,
 
     #[command(flatten)]
@@ -47,15 +48,17 @@ struct Common {
 }
 
 impl Diff {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let bounds = [bounds(&self.a)?, bounds(&self.b)?];
         let from = bounds[0].zip(bounds[1]).map_or(Index(0), |(a, b)| a.0.max(b.0));
         let common = compare(open("A", &self.a, from)?, open("B", &self.b, from)?)?;
-        answer(&match self.format.get() {
-            Format::Text => self.text(bounds, &common),
-            Format::Json => format!("{:#}\n", self.json(bounds, &common)),
-        })?;
-        Ok(if common.differs.is_some() { Outcome::Bad } else { Outcome::Fine })
+        match self.format.get() {
+            Format::Text => print(&self.text(bounds, &common))?,
+            Format::Json => {
+                print_json(&Answer::new([&self.a, &self.b], bounds, common.equal, common.differs.as_ref()))?;
+            }
+        }
+        Ok(if common.differs.is_some() { Verdict::Bad } else { Verdict::Fine })
     }
 
     fn text(&self, bounds: [Bounds; 2], common: &Common) -> String {
@@ -67,7 +70,7 @@ impl Diff {
         text += &match common.equal {
             Some((first, last)) if first == last => format!("Equal at index {first}.\n"),
             Some((first, last)) => format!("Equal from index {first} to {last}.\n"),
-            None => "They have no entry in common.\n".to_owned(),
+            None => "The logs have no index in common.\n".to_owned(),
         };
         if let Some((index, a, b)) = &common.differs {
             let columns = Columns::up_to(*index);
@@ -82,19 +85,6 @@ impl Diff {
             };
         }
         text
-    }
-
-    fn json(&self, bounds: [Bounds; 2], common: &Common) -> Value {
-        let range = |bounds: Bounds| bounds.map(|(first, last)| json!({"first_index": first, "last_index": last}));
-        let entry = |bytes: &[u8]| {
-            decode_log(bytes).map_or_else(|it| json!({"error": it.to_string()}), |it| to_json(&it, false))
-        };
-        json!({
-            "a": {"path": self.a, "log": range(bounds[0])},
-            "b": {"path": self.b, "log": range(bounds[1])},
-            "equal": range(common.equal),
-            "differs": common.differs.as_ref().map(|(index, a, b)| json!({"index": index, "a": entry(a), "b": entry(b)})),
-        })
     }
 }
 

@@ -5,7 +5,7 @@ use op_conductor_init::payload::Envelope;
 use op_conductor_init::payload::Head;
 use op_conductor_init::raft::codec::decode_configuration;
 use op_conductor_init::raft::{Configuration, Index, Log, LogType, Suffrage};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cli::text::bytes;
 
@@ -63,36 +63,6 @@ fn members(configuration: &Configuration) -> String {
     configuration.servers.iter().map(member).collect::<Vec<_>>().join(", ")
 }
 
-/// All that an entry says; with `payload`, the whole block.
-pub(super) fn to_json(log: &Log<'_>, payload: bool) -> Value {
-    let data = log.data.as_deref().unwrap_or_default();
-    let mut value = json!({
-        "index": log.index,
-        "term": log.term,
-        "type": log.kind.to_string(),
-        "appended_at": log.appended_at.timestamp().map(|time| time.to_string()),
-        "data_len": data.len(),
-    });
-    match log.kind {
-        LogType::Configuration => match decode_configuration(data) {
-            Ok(configuration) => value["servers"] = json!(configuration.servers),
-            Err(error) => value["error"] = json!(error.to_string()),
-        },
-        LogType::Command => match Head::peek(data) {
-            Ok(head) => value["block"] = json!(head),
-            Err(error) => value["error"] = json!(error.to_string()),
-        },
-        _ => {}
-    }
-    if payload && log.kind == LogType::Command {
-        match whole(data) {
-            Ok(whole) => value["payload"] = whole,
-            Err(error) => value["error"] = json!(error),
-        }
-    }
-    value
-}
-
 /// The block in full, as the engine API writes it.
 #[cfg(feature = "payload")]
 pub(super) fn whole(data: &[u8]) -> Result<Value, String> {
@@ -102,5 +72,5 @@ pub(super) fn whole(data: &[u8]) -> Result<Value, String> {
 
 #[cfg(not(feature = "payload"))]
 pub(super) fn whole(_: &[u8]) -> Result<Value, String> {
-    Err("this build decodes no payloads: build it with the feature payload".to_owned())
+    Err("this build can't decode payloads: build it with --features payload".to_owned())
 }

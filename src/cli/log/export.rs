@@ -8,12 +8,12 @@ use op_conductor_init::report::Progress;
 use op_conductor_init::state::entries::Indexes;
 use op_conductor_init::transfer::{Line, payload_directory};
 
-use super::{Listens, Output, StateDirOption, failure, open};
-use crate::cli::Outcome;
-use crate::cli::failure::Failure;
+use super::{StateDirOption, failure, open};
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::output::{Lines, Reader};
 use crate::cli::progress::Bar;
 
-/// Print entries as JSON, one a line, complete: log import makes the same log of them
+/// Print complete entries as JSON lines, which log import reads
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,20 +30,20 @@ pub(super) struct Export {
     #[arg(value_name = "RANGE")]
     indexes: Option<Indexes>,
 
-    /// Write the data of each command to a file of this directory, which must not exist; the line names it
+    /// Write the data of each command to a file in this directory, which must not exist; the line names the file
     #[arg(long, value_name = "DIR")]
     payloads: Option<PathBuf>,
 }
 
 impl Export {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let directory = self.directory.path()?;
         let bounds = open("--state-dir", directory, Index(0))?.bounds().map_err(failure)?;
         let range = self.indexes.clone().unwrap_or_default().within(bounds);
         let mut entries = open("--state-dir", directory, *range.start())?;
         let payloads = self.payloads.as_deref().map(payload_directory).transpose();
         let payloads = payloads.context("--payloads: making the directory").map_err(Failure::unable)?;
-        let mut output = Output::new();
+        let mut output = Lines::new();
         let bar = Bar::entries("export", range.end().0.saturating_sub(range.start().0));
         while let Some(log) = entries.next_log().map_err(failure)? {
             if log.index > *range.end() {
@@ -51,11 +51,11 @@ impl Export {
             }
             bar.advance(1);
             let line = Line::new(&log, payloads.as_deref()).context("--payloads: writing").map_err(Failure::unable)?;
-            if output.json(&line)? == Listens::No {
-                return Ok(Outcome::Fine);
+            if output.raw_json(&line)? == Reader::Gone {
+                return Ok(Verdict::Fine);
             }
         }
         output.end()?;
-        Ok(Outcome::Fine)
+        Ok(Verdict::Fine)
     }
 }

@@ -11,33 +11,34 @@ use op_conductor_init::open_file;
 use op_conductor_init::report::Progress;
 use op_conductor_init::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::{self, StateDir};
-use op_conductor_init::transfer::{Error, Imported, import, stable};
-use serde_json::json;
+use op_conductor_init::transfer::{Error, Imported, LineError, import, stable};
 
 use super::StateDirOption;
+use crate::cli::answer::log::Import as Answer;
+use crate::cli::answer::shown;
 use crate::cli::args::FormatOption;
-use crate::cli::failure::Failure;
-use crate::cli::generate::talk_about_recovery;
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::generate::report_recovery;
+use crate::cli::output::{print, print_json};
 use crate::cli::progress::Bar;
 use crate::cli::text::count;
 use crate::cli::values::{self, Format};
-use crate::cli::{Outcome, answer};
 
-/// Make a new server's directory of the lines that log export prints, in any order
+/// Make a new server's directory from lines of log export, in any order
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   op-conductor-init log import --state-dir ./new/sequencer-1 log.ndjson
   zcat log.ndjson.gz | op-conductor-init log import --state-dir ./new/s1 -
 
-The new stable store has the term of the last entry and no vote: don't put the
-directory into a cluster that has run.
+The new stable store has the term of the last entry and no vote: do not put
+the directory into a cluster that has run.
 
 Exit status:
   0  imported
-  1  refused: the directory is there already
-  2  a line is no entry, one is missing or there twice, a term goes back, or an
-     I/O error; nothing was made")]
+  1  refused: the directory exists
+  2  a line is not an entry, an entry is missing or appears twice, a term goes
+     back, or an I/O error; nothing was made")]
 pub(super) struct Import {
     #[command(flatten)]
     directory: StateDirOption,
@@ -46,7 +47,7 @@ pub(super) struct Import {
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     file: PathBuf,
 
-    /// Directory of the files that lines name
+    /// Directory with the files that lines name
     #[arg(long, value_name = "DIR")]
     payloads: Option<PathBuf>,
 
@@ -59,7 +60,7 @@ pub(super) struct Import {
 }
 
 impl Import {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let directory = self.directory.path()?;
         if directory.symlink_metadata().is_ok() {
             return Err(exists(directory));
@@ -73,11 +74,13 @@ impl Import {
                 self.make(directory, BufReader::with_capacity(1 << 20, file), len)?
             }
         };
-        answer(&match self.format.get() {
-            Format::Text => text(directory, imported),
-            Format::Json => format!("{:#}\n", json!({"state_dir": directory, "imported": imported})),
-        })?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Text => print(&text(directory, imported)).map_err(|it| it.after("imported"))?,
+            Format::Json => {
+                print_json(&Answer { state_dir: shown(directory), imported }).map_err(|it| it.after("imported"))?
+            }
+        }
+        Ok(Verdict::Fine)
     }
 
     /// Both stores, staged beside their place and put there at once; `len` bytes of lines are expected.
@@ -108,13 +111,15 @@ impl Import {
         let dirs = [StateDir::new(directory)];
         let mut locks = state::lock(&[], timeout).map_err(Failure::unable)?;
         let committed = staging.commit(&mut |moved| locks.hold(&dirs, moved)).map_err(Failure::unable)?;
-        committed.recovered.iter().for_each(talk_about_recovery);
+        committed.recovered.iter().for_each(report_recovery);
         Ok(imported)
     }
 
     fn failure(&self, error: Error) -> Failure {
         let file = if self.file.as_os_str() == "-" { "standard input".into() } else { self.file.display().to_string() };
-        Failure::unable(anyhow::Error::new(error).context(file))
+        let no_payloads = matches!(error, Error::Line { source: LineError::NoPayloads, .. });
+        let hint = no_payloads.then_some("--payloads names the directory of such files");
+        Failure::unable(anyhow::Error::new(error).context(file)).with_hint(hint)
     }
 }
 
@@ -137,7 +142,7 @@ fn text(directory: &Path, imported: Imported) -> String {
         directory.display()
     );
     if reordered > 0 {
-        text += &format!("{} not in order and had to be sorted.\n", count(reordered, "line was", "lines were"));
+        text += &format!("{} out of order and had to be sorted.\n", count(reordered, "line was", "lines were"));
     }
     if first_index.0 > 1 {
         text +=

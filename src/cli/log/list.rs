@@ -1,14 +1,15 @@
 //! `log`: entries as a table, or one JSON object a line.
 
-use op_conductor_init::raft::LogType;
+use op_conductor_init::raft::{Log, LogType};
 use op_conductor_init::report::Progress;
 use op_conductor_init::state::entries::Indexes;
 
-use super::entry::{Columns, to_json, whole};
-use super::{FilterOptions, Listens, Output, StateDirOption, failure, open};
-use crate::cli::Outcome;
+use super::entry::{Columns, whole};
+use super::{FilterOptions, StateDirOption, failure, open};
+use crate::cli::answer::log::Entry;
 use crate::cli::args::FormatOption;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::output::{Lines, Reader};
 use crate::cli::progress::Bar;
 use crate::cli::values::Format;
 
@@ -33,17 +34,17 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let directory = self.directory.path()?;
         let bounds = open("--state-dir", directory, op_conductor_init::raft::Index(0))?.bounds().map_err(failure)?;
         let range = self.indexes.clone().unwrap_or_default().within(bounds);
         let mut entries = open("--state-dir", directory, *range.start())?;
         let filter = self.filter.filter();
         let columns = Columns::up_to(bounds.map_or(*range.start(), |(_, last)| last));
-        let mut output = Output::new();
+        let mut output = Lines::new();
         let bar = Bar::entries("log", range.end().0.saturating_sub(range.start().0));
-        if self.format.get() == Format::Text && output.line(&columns.header())? == Listens::No {
-            return Ok(Outcome::Fine);
+        if self.format.get() == Format::Text && output.text(&columns.header())? == Reader::Gone {
+            return Ok(Verdict::Fine);
         }
         while let Some(log) = entries.next_log().map_err(failure)? {
             if log.index > *range.end() {
@@ -53,22 +54,33 @@ impl List {
             if !filter.wants(&log) {
                 continue;
             }
-            let listens = match self.format.get() {
-                Format::Json => output.json(&to_json(&log, self.payload))?,
+            let reader = match self.format.get() {
+                Format::Json => output.json(&self.entry(&log))?,
                 Format::Text => {
                     let mut lines = columns.row(&log);
                     if self.payload && log.kind == LogType::Command {
                         let whole = whole(log.data.as_deref().unwrap_or_default());
                         lines += &whole.map_or_else(|error| format!("\n{error}"), |whole| format!("\n{whole:#}"));
                     }
-                    output.line(&lines)?
+                    output.text(&lines)?
                 }
             };
-            if listens == Listens::No {
-                return Ok(Outcome::Fine);
+            if reader == Reader::Gone {
+                return Ok(Verdict::Fine);
             }
         }
         output.end()?;
-        Ok(Outcome::Fine)
+        Ok(Verdict::Fine)
+    }
+
+    fn entry(&self, log: &Log<'_>) -> Entry {
+        let mut entry = Entry::new(log);
+        if self.payload && log.kind == LogType::Command {
+            match whole(log.data.as_deref().unwrap_or_default()) {
+                Ok(whole) => entry.payload = Some(whole),
+                Err(error) => entry.error = Some(error),
+            }
+        }
+        entry
     }
 }

@@ -8,7 +8,6 @@ mod list;
 mod search;
 mod stats;
 
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -18,15 +17,14 @@ use op_conductor_init::raft::{Index, LogType};
 use op_conductor_init::state::Servers;
 use op_conductor_init::state::entries::{self, Block, Entries, Filter, Span};
 
-use super::Outcome;
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 
 const HELP: &str = "\
 Examples:
   The last 20 entries:
     op-conductor-init log --state-dir ./raft-state/sequencer-1 ~20
 
-  All blocks that came in the last ten minutes, one JSON object a line:
+  All blocks of the last ten minutes, one JSON object per line:
     op-conductor-init log --state-dir ./raft-state/sequencer-1 \\
       --type command --since 10m --format json
 
@@ -40,9 +38,9 @@ Works on running nodes: no lock is taken or waited for, nothing is changed.
 Exit status:
   0  shown
   1  search: nothing was found; diff: the logs differ
-  2  could not tell: no log, damage, wrong usage, or an I/O error";
+  2  inconclusive: no log, damage, wrong usage, or an I/O error";
 
-/// Show the log of a server, entry by entry; search, compare, count, export, import
+/// Show the log of a server entry by entry; search, compare, count, export and import entries
 #[derive(Debug, Args)]
 #[command(after_help = HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct LogCommand {
@@ -62,7 +60,7 @@ enum LogVerb {
 }
 
 impl LogCommand {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match &self.verb {
             None => self.list.run(),
             Some(LogVerb::Search(search)) => search.run(),
@@ -81,15 +79,15 @@ struct FilterOptions {
     #[arg(long = "type", value_name = "TYPE", value_enum, value_delimiter = ',')]
     kinds: Vec<Kind>,
 
-    /// Only entries of this term, or of these: 3..7
+    /// Only entries of this term, or of a range: 3..7
     #[arg(long, value_name = "TERM")]
     term: Option<Span>,
 
-    /// Only the entry of this block: a number, numbers as 10..20, or a hash (its beginning will do)
+    /// Only the entry of this block: a number, a range such as 10..20, or a hash (or its beginning)
     #[arg(long, value_name = "BLOCK")]
     block: Option<Block>,
 
-    /// Only entries that were appended since: a time such as 2026-11-23T03:00:00Z, or 10m for ten minutes ago
+    /// Only entries appended since: a time such as 2026-11-23T03:00:00Z, or 10m for ten minutes ago
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
 }
@@ -97,9 +95,9 @@ struct FilterOptions {
 /// Types that an entry can have today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// A payload, for the state machine
+    /// A payload for the state machine
     Command,
-    /// Written by a leader that has just won
+    /// Written by a new leader
     Noop,
     /// Waits until all before it is applied
     Barrier,
@@ -140,7 +138,7 @@ fn open(flag: &str, directory: &Path, from: Index) -> Result<Entries, Failure> {
     Entries::open(directory, from).map_err(failure)
 }
 
-/// Sees that a directory is one server's.
+/// Ensures that a directory is one server's.
 fn one_server(flag: &str, directory: &Path) -> Result<(), Failure> {
     let servers = Servers::find(directory)
         .map_err(|error| Failure::unable(anyhow::Error::new(error).context(flag.to_owned())))?;
@@ -158,46 +156,7 @@ fn one_server(flag: &str, directory: &Path) -> Result<(), Failure> {
 
 fn failure(error: entries::Error) -> Failure {
     let damaged = matches!(error, entries::Error::Bolt { .. } | entries::Error::Entry { .. });
-    Failure::unable(error).with_hint(damaged.then_some("verify tells what is wrong with the file"))
-}
-
-/// Standard output for long answers: lines as they come, and the quiet end of a pipe that has had enough.
-struct Output(BufWriter<io::StdoutLock<'static>>);
-
-/// Whether somebody still listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Listens {
-    Yes,
-    No,
-}
-
-impl Output {
-    fn new() -> Output {
-        Output(BufWriter::new(io::stdout().lock()))
-    }
-
-    fn line(&mut self, line: &str) -> Result<Listens, Failure> {
-        let written = self.0.write_all(super::printable(line).as_bytes()).and_then(|()| self.0.write_all(b"\n"));
-        listens(written)
-    }
-
-    /// A line of JSON, in which control characters are escaped already.
-    fn json(&mut self, line: &impl serde::Serialize) -> Result<Listens, Failure> {
-        let written = serde_json::to_writer(&mut self.0, line).map_err(io::Error::from);
-        listens(written.and_then(|()| self.0.write_all(b"\n")))
-    }
-
-    fn end(mut self) -> Result<Listens, Failure> {
-        listens(self.0.flush())
-    }
-}
-
-fn listens(written: io::Result<()>) -> Result<Listens, Failure> {
-    match written {
-        Ok(()) => Ok(Listens::Yes),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Listens::No),
-        Err(error) => Err(Failure::unable(anyhow::Error::new(error).context("writing to stdout"))),
-    }
+    Failure::unable(error).with_hint(damaged.then_some("verify reports what is wrong with the file"))
 }
 
 /// The directory that all of these need.

@@ -8,16 +8,18 @@ use op_conductor_init::payload::StoredHead;
 use op_conductor_init::raft::Index;
 use op_conductor_init::state;
 use op_conductor_init::state::entries::{Block, Span};
-use serde_json::json;
 
-use super::entry::{Columns, to_json};
-use super::{FilterOptions, Listens, Output, StateDirOption, failure, open};
+use super::entry::Columns;
+use super::{FilterOptions, StateDirOption, failure, open};
+use crate::cli::answer::log::{Entry, InSnapshot};
 use crate::cli::args::FormatOption;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::output::{Lines, Reader, notice};
 use crate::cli::values::Format;
-use crate::cli::{Outcome, talk};
 
-/// Find entries by index, term, type, block or time; a block that the log has no more, in the snapshot
+/// Find entries by index, term, type, block or time
+///
+/// A block no longer in the log is looked up in the snapshot.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "op-conductor-init log search --state-dir <DIR> [OPTIONS]")]
 #[command(group = ArgGroup::new("what").required(true).multiple(true).args(["index", "kinds", "term", "block", "since"]))]
@@ -27,19 +29,19 @@ Examples:
   op-conductor-init log search --state-dir ./raft-state/sequencer-1 \\
     --type configuration --term 3..7
 
-Exit status: 0 found; 1 nothing was found; 2 could not tell.")]
+Exit status: 0 found; 1 nothing found; 2 inconclusive.")]
 pub(super) struct Search {
     #[command(flatten)]
     directory: StateDirOption,
 
-    /// This index, or these: 10..20
+    /// This index, or a range: 10..20
     #[arg(long, value_name = "INDEX")]
     index: Option<Span>,
 
     #[command(flatten)]
     filter: FilterOptions,
 
-    /// Stop after so many
+    /// How many entries to show at most
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     most: u64,
 
@@ -48,17 +50,17 @@ pub(super) struct Search {
 }
 
 impl Search {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let span = self.index.clone().map_or(0..=u64::MAX, |Span(span)| span);
         let found = self.in_log(&span)?;
         if found == self.most {
-            talk(format_args!("note: stopped after {found} entries (--most)"));
+            notice(format_args!("note: stopped after {found} entries (--most)"));
         }
         if found > 0 || self.in_snapshot()? {
-            return Ok(Outcome::Fine);
+            return Ok(Verdict::Fine);
         }
-        talk("nothing was found");
-        Ok(Outcome::Bad)
+        notice("nothing found");
+        Ok(Verdict::Bad)
     }
 
     /// Shows what the log has; how many they were.
@@ -67,7 +69,7 @@ impl Search {
         let bounds = entries.bounds().map_err(failure)?;
         let columns = Columns::up_to(bounds.map_or(Index(0), |(_, last)| last));
         let filter = self.filter.filter();
-        let mut output = Output::new();
+        let mut output = Lines::new();
         let mut found = 0;
         while let Some(log) = entries.next_log().map_err(failure)? {
             if log.index.0 > *span.end() || found == self.most {
@@ -77,14 +79,14 @@ impl Search {
                 continue;
             }
             if found == 0 && self.format.get() == Format::Text {
-                output.line(&columns.header())?;
+                output.text(&columns.header())?;
             }
             found += 1;
-            let line = match self.format.get() {
-                Format::Text => columns.row(&log),
-                Format::Json => to_json(&log, false).to_string(),
+            let reader = match self.format.get() {
+                Format::Text => output.text(&columns.row(&log)),
+                Format::Json => output.json(&Entry::new(&log)),
             };
-            if output.line(&line)? == Listens::No {
+            if reader? == Reader::Gone {
                 break;
             }
         }
@@ -92,16 +94,16 @@ impl Search {
         Ok(found)
     }
 
-    /// Whether the snapshot has the block: raft cuts the log in front of it.
+    /// Whether the snapshot has the block: raft truncates the log before it.
     fn in_snapshot(&self) -> Result<bool, Failure> {
         let Some(block) = &self.filter.block else { return Ok(false) };
         let Some(stored) = head_of_snapshot(self.directory.path()?, block)? else { return Ok(false) };
         let StoredHead { head, index, term, .. } = stored;
-        let mut output = Output::new();
-        output.line(&match self.format.get() {
-            Format::Text => format!("in the snapshot at index {index}, term {term}: {head}"),
-            Format::Json => json!({"snapshot_index": index, "snapshot_term": term, "block": head}).to_string(),
-        })?;
+        let mut output = Lines::new();
+        match self.format.get() {
+            Format::Text => output.text(&format!("in the snapshot at index {index}, term {term}: {head}"))?,
+            Format::Json => output.json(&InSnapshot { snapshot_index: index, snapshot_term: term, block: head })?,
+        };
         output.end()?;
         Ok(true)
     }

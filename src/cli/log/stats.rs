@@ -7,44 +7,35 @@ use jiff::Timestamp;
 use op_conductor_init::payload::Head;
 use op_conductor_init::raft::{Index, Log, LogType, Term};
 use op_conductor_init::report::Progress;
-use serde::Serialize;
-use serde_json::json;
 
 use super::{StateDirOption, failure, open};
+use crate::cli::answer::log::{Group, OfTerm, Stats as Answer};
 use crate::cli::args::FormatOption;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Verdict};
+use crate::cli::output::{print, print_json};
 use crate::cli::progress::Bar;
 use crate::cli::text::{bytes, count, table};
 use crate::cli::values::Format;
-use crate::cli::{Outcome, answer};
 
-/// So many terms are kept apart; when leadership spins there can be millions.
+/// How many terms are counted separately; when leadership spins there can be millions.
 const MOST_TERMS: usize = 1_000;
-/// So many of them are shown to people.
+/// How many of them are shown to people.
 const SHOWN_TERMS: usize = 20;
 
-/// Count entries and bytes by type and by term, and how fast they came
+/// Count entries and bytes by type and by term, and show how fast they were appended
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   op-conductor-init log stats --state-dir ./raft-state/sequencer-1
   op-conductor-init log stats --state-dir ./raft-state/sequencer-1 --format json
 
-Exit status: 0 counted; 2 could not tell.")]
+Exit status: 0 counted; 2 inconclusive.")]
 pub(super) struct Stats {
     #[command(flatten)]
     directory: StateDirOption,
 
     #[command(flatten)]
     format: FormatOption,
-}
-
-/// Entries that are alike.
-#[derive(Debug, Default, Clone, Copy, Serialize)]
-struct Group {
-    entries: u64,
-    data_len: u64,
-    largest: u64,
 }
 
 impl Group {
@@ -61,7 +52,7 @@ impl Group {
 }
 
 #[derive(Debug, Default)]
-struct Counted {
+struct Summary {
     bounds: Option<(Index, Index)>,
     all: Group,
     by_type: BTreeMap<String, Group>,
@@ -74,7 +65,7 @@ struct Counted {
     blocks: Option<(u64, u64)>,
 }
 
-impl Counted {
+impl Summary {
     fn add(&mut self, log: &Log<'_>) {
         let data = log.data.as_deref().unwrap_or_default();
         let len = data.len() as u64;
@@ -109,9 +100,9 @@ impl Counted {
 }
 
 impl Stats {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let mut entries = open("--state-dir", self.directory.path()?, Index(0))?;
-        let mut counted = Counted::default();
+        let mut counted = Summary::default();
         let bounds = entries.bounds().map_err(failure)?;
         let bar = Bar::entries("stats", bounds.map_or(0, |(first, last)| last.0.saturating_sub(first.0)));
         while let Some(log) = entries.next_log().map_err(failure)? {
@@ -119,15 +110,15 @@ impl Stats {
             bar.advance(1);
         }
         drop(bar);
-        answer(&match self.format.get() {
-            Format::Text => text(&counted),
-            Format::Json => format!("{:#}\n", json(&counted)),
-        })?;
-        Ok(Outcome::Fine)
+        match self.format.get() {
+            Format::Text => print(&text(&counted))?,
+            Format::Json => print_json(&json(&counted))?,
+        }
+        Ok(Verdict::Fine)
     }
 }
 
-fn text(counted: &Counted) -> String {
+fn text(counted: &Summary) -> String {
     let Some((first, last)) = counted.bounds else { return "The log is empty.\n".to_owned() };
     let all = counted.all;
     let mut text =
@@ -155,19 +146,18 @@ fn text(counted: &Counted) -> String {
     text
 }
 
-fn json(counted: &Counted) -> serde_json::Value {
-    let terms: Vec<_> = counted.by_term.iter().map(|(term, group)| json!({"term": term, "count": group})).collect();
-    json!({
-        "first_index": counted.bounds.map(|(first, _)| first),
-        "last_index": counted.bounds.map(|(_, last)| last),
-        "all": counted.all,
-        "by_type": counted.by_type,
-        "by_term": terms,
-        "older_terms": counted.older_terms,
-        "first_appended_at": counted.times.map(|(first, _)| first.to_string()),
-        "last_appended_at": counted.times.map(|(_, last)| last.to_string()),
-        "entries_per_second": counted.rate(),
-        "lowest_block": counted.blocks.map(|(low, _)| low),
-        "highest_block": counted.blocks.map(|(_, high)| high),
-    })
+fn json(counted: &Summary) -> Answer<'_> {
+    Answer {
+        first_index: counted.bounds.map(|(first, _)| first),
+        last_index: counted.bounds.map(|(_, last)| last),
+        all: counted.all,
+        by_type: &counted.by_type,
+        by_term: counted.by_term.iter().map(|(term, group)| OfTerm { term: *term, count: *group }).collect(),
+        older_terms: counted.older_terms,
+        first_appended_at: counted.times.map(|(first, _)| first.to_string()),
+        last_appended_at: counted.times.map(|(_, last)| last.to_string()),
+        entries_per_second: counted.rate(),
+        lowest_block: counted.blocks.map(|(low, _)| low),
+        highest_block: counted.blocks.map(|(_, high)| high),
+    }
 }

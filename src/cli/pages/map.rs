@@ -51,7 +51,7 @@ pub(super) fn map(survey: &Survey) -> String {
         _ = writeln!(text, "{:>10}  {cells}", line * WIDTH * scale);
     }
     let each = if scale == 1 { "a page".to_owned() } else { format!("{scale} pages") };
-    _ = writeln!(text, "\nA sign is {each}; a line begins with the number of its first page.");
+    _ = writeln!(text, "\nEach sign is {each}; a line begins with the number of its first page.");
     for (rank, (kind, sign)) in SIGNS.iter().enumerate().rev() {
         if counts[rank] > 0 {
             let percent = counts[rank] * 100 / total.max(1);

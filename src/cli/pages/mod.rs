@@ -10,9 +10,12 @@ use clap::{Args, Subcommand};
 use op_conductor_init::bolt::{self, Metas, PageId, PageUse, Survey, TreeItem};
 use op_conductor_init::state::{self, Database};
 
-use super::failure::Failure;
+use super::answer::pages as answer;
+use super::args::FormatOption;
+use super::failure::{Failure, Verdict};
+use super::output::{print, print_json};
 use super::text::{bytes, count, table};
-use super::{Outcome, answer};
+use super::values::Format;
 
 const HELP: &str = "\
 Examples:
@@ -24,18 +27,21 @@ Examples:
 
 Works on the files of running nodes: no lock is taken, nothing is changed.
 
-Exit status: 0 shown; 2 no bolt file, no such page, or an I/O error.";
+Exit status: 0 shown; 2 not a bolt file, unknown page, or an I/O error.";
 
-/// Show the pages of a bolt file: what each is for, and what is on it
+/// Show the pages of a bolt file: the use of each, and what is on it
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, mut_arg("format", |arg| arg.global(true)))]
 pub(super) struct Pages {
-    /// The file: a raft-log.db, a raft-stable.db, or any other of bbolt
+    /// The file: a raft-log.db, a raft-stable.db, or any other bbolt file
     file: PathBuf,
 
-    /// Hide the values of all keys, so that the answer can be shown to others
+    /// Hide all values, so that the answer can be shared
     #[arg(long, global = true)]
     redact: bool,
+
+    #[command(flatten)]
+    format: FormatOption,
 
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -43,7 +49,7 @@ pub(super) struct Pages {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// A row for each branch and leaf, and for neighbours of any other use (the default)
+    /// One row for each branch and leaf, and for each run of other pages (the default)
     List,
     /// One page: its header and its elements
     Show {
@@ -53,25 +59,47 @@ enum Verb {
         #[arg(long)]
         hex: bool,
     },
-    /// Buckets, branches and leaves, each below what leads to it
+    /// Buckets, branches and leaves as a tree
     Tree,
-    /// Both metas, which one counts, and why
+    /// Both metas, which one is used, and why
     Meta,
-    /// A picture of the file: what is full, free or lost
+    /// A picture of the file: used, free and lost pages
     Map,
 }
 
 impl Pages {
-    pub(super) fn run(&self) -> Result<Outcome, Failure> {
-        let text = state::read_committed(&self.file, |reader| match &self.verb {
+    pub(super) fn run(&self) -> Result<Verdict, Failure> {
+        match self.format.get() {
+            Format::Text => {
+                print(&state::read_committed(&self.file, |reader| self.text(reader)).map_err(Failure::unable)?)?
+            }
+            Format::Json => {
+                print_json(&state::read_committed(&self.file, |reader| self.json(reader)).map_err(Failure::unable)?)?;
+            }
+        }
+        Ok(Verdict::Fine)
+    }
+
+    fn text(&self, reader: &Database) -> Result<String, bolt::Error> {
+        match &self.verb {
             None | Some(Verb::List) => list(reader),
             Some(Verb::Show { id, hex }) => show::page(reader, PageId(*id), *hex, self.redact),
             Some(Verb::Tree) => tree(reader),
             Some(Verb::Meta) => Ok(metas(reader.metas(), reader.file_len())),
             Some(Verb::Map) => Ok(map::map(&reader.survey()?)),
-        });
-        answer(&text.map_err(Failure::unable)?)?;
-        Ok(Outcome::Fine)
+        }
+    }
+
+    fn json(&self, reader: &Database) -> Result<answer::Pages, bolt::Error> {
+        Ok(match &self.verb {
+            None | Some(Verb::List) => answer::Pages::List(answer::List::new(reader)?),
+            Some(Verb::Show { id, hex }) => {
+                answer::Pages::Show(Box::new(answer::Page::new(reader, PageId(*id), *hex, self.redact)?))
+            }
+            Some(Verb::Tree) => answer::Pages::Tree(answer::Tree::new(reader)?),
+            Some(Verb::Meta) => answer::Pages::Meta(answer::MetaPages::new(reader.metas(), reader.file_len())),
+            Some(Verb::Map) => answer::Pages::Map(answer::Map::new(&reader.survey()?)),
+        })
     }
 }
 
@@ -112,7 +140,7 @@ fn list(reader: &Database) -> Result<String, bolt::Error> {
     Ok(text)
 }
 
-/// Why pages are told to be damaged.
+/// Why pages are damaged.
 fn damaged(survey: &Survey, text: &mut String) {
     for (page, error) in &survey.damaged {
         _ = writeln!(text, "  page {page}: {error}");
@@ -155,7 +183,7 @@ fn tree(reader: &Database) -> Result<String, bolt::Error> {
 fn metas(metas: &Metas, file_len: u64) -> String {
     let mut text = String::new();
     for (slot, meta) in metas.slots.iter().enumerate() {
-        let counts = if slot == metas.live { "  <- counts" } else { "" };
+        let counts = if slot == metas.live { "  <- used" } else { "" };
         _ = writeln!(text, "Meta {slot}{counts}");
         match meta {
             Ok(meta) => {
@@ -174,12 +202,14 @@ fn metas(metas: &Metas, file_len: u64) -> String {
         }
     }
     let why = match &metas.slots {
-        [Ok(first), Ok(second)] if first.txid == second.txid => "both are valid and equally new: bbolt takes meta 0",
+        [Ok(first), Ok(second)] if first.txid == second.txid => {
+            "both are valid and have the same transaction: bbolt uses meta 0"
+        }
         [Ok(_), Ok(_)] => "both are valid, and it has the higher transaction",
-        _ => "the other one is not valid: bbolt goes back to this state in silence",
+        _ => "the other one is not valid: bbolt silently goes back to this state",
     };
     let end = metas.live().high_water.0.saturating_mul(metas.page_size as u64);
-    _ = writeln!(text, "\nMeta {} counts: {why}.", metas.live);
-    _ = writeln!(text, "The file has {file_len} bytes, pages were used up to byte {end}.");
+    _ = writeln!(text, "\nMeta {} is used: {why}.", metas.live);
+    _ = writeln!(text, "The file has {file_len} bytes; pages are used up to byte {end}.");
     text
 }

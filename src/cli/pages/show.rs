@@ -8,7 +8,7 @@ use op_conductor_init::bolt::{self, PageId, PageKind, PageUse, PageView};
 use super::{Database, metas, word};
 use crate::cli::text::{bytes, count, table};
 
-/// So many bytes of a key or value are shown.
+/// How many bytes of a key or value are shown.
 const SHOWN: usize = 24;
 /// Bytes of a line of hexadecimal digits.
 const LINE: usize = 16;
@@ -23,7 +23,7 @@ pub(super) fn page(reader: &Database, id: PageId, hex: bool, redact: bool) -> Re
     let kind = header.kind().map_or("of no known kind", PageKind::name);
     let used_for = reader.survey()?.use_of(id);
     if redact && used_for == PageUse::Overflow {
-        return Ok(format!("Page {id} goes on with the value of a page before it: hidden.\n"));
+        return Ok(format!("Page {id} is overflow of an earlier page's value: hidden.\n"));
     }
     let mut text = format!("Page {id}: {kind}, {} long\n", bytes(view.bytes.len() as u64));
     for (name, value) in [
@@ -100,7 +100,7 @@ pub(super) fn key(key: &[u8]) -> String {
 
 /// The beginning of some bytes.
 fn short(value: &[u8]) -> String {
-    let digits: String = value.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();
+    let digits = const_hex::encode(&value[..value.len().min(SHOWN)]);
     let more = if value.len() > SHOWN { ".." } else { "" };
     format!("{digits}{more}")
 }

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::advice::WhatToDo;
+use crate::cli::failure::Verdict;
 use crate::cli::text::{count, index_range, known, table, wrapped};
 use op_conductor_init::raft::{Server, StableState};
 use op_conductor_init::report::{Finding, Severity};
@@ -12,7 +14,7 @@ use op_conductor_init::verify::Report;
 /// How many servers are listed one by one; of more, the rest is counted.
 const MOST_ROWS: usize = 100;
 
-pub(super) fn text(path: &Path, report: &Report, ignored: usize) -> String {
+pub(super) fn text(path: &Path, report: &Report, ignored: usize, what_to_do: &WhatToDo, verdict: Verdict) -> String {
     let servers = count(report.nodes.len() as u64, "server", "servers");
     let mut text = format!("Looked at {servers} in {}\n\n", path.display());
     text += &servers_text(report);
@@ -27,14 +29,14 @@ pub(super) fn text(path: &Path, report: &Report, ignored: usize) -> String {
             several => writeln!(text, "Next election: open to {}.", several.join(", ")),
         };
     }
-    text += &verdict(report);
+    text += &verdict_text(report, verdict);
     if ignored > 0 {
         text += &format!("Left out by --ignore: {}.\n", count(ignored as u64, "finding", "findings"));
     }
     if let Some(worst) = report.findings.first().filter(|finding| finding.severity > Severity::Note) {
         text += &format!("More about a finding: op-conductor-init explain {}\n", worst.id);
     }
-    text
+    text + &what_to_do.text()
 }
 
 /// One row a server: those that were looked at, and the other members.
@@ -97,14 +99,13 @@ pub(in crate::cli) fn finding_text(finding: &Finding) -> String {
     text + "\n"
 }
 
-fn verdict(report: &Report) -> String {
+/// In words what the exit status says.
+fn verdict_text(report: &Report, verdict: Verdict) -> String {
     let counts = report.counts();
-    if report.findings.is_empty() {
-        return "Verdict: fine, nothing found.\n".to_owned();
-    }
-    let word = match report.findings.iter().map(|finding| finding.severity).max() {
-        Some(Severity::Error) => "NOT fine",
-        _ => "fine",
+    let word = match verdict {
+        Verdict::Fine if report.findings.is_empty() => return "Verdict: fine, nothing found.\n".to_owned(),
+        Verdict::Fine => "fine",
+        _ => "NOT fine",
     };
     format!(
         "Verdict: {word}: {}, {}, {}.\n",

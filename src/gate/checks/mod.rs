@@ -57,17 +57,18 @@ impl CheckName {
     /// The checks of a job on this number of servers.
     pub(super) fn of(job: &Job, servers: usize) -> Vec<CheckName> {
         use CheckName::{Boot, FirstLeader, Members, NewSnapshot, NextBlock, Restart, Sequencing, Snapshot, StateLeft};
+        let has_conductor = job.from().has_conductor();
         let mut names = vec![Boot, FirstLeader, Members];
-        // Raft alone sequences nothing.
-        names.extend(job.from().has_conductor().then_some(Sequencing));
+        // Raft alone sequences nothing, and snapshots of the oracle's state machine are not op-conductor's.
+        names.extend(has_conductor.then_some(Sequencing));
         names.push(NextBlock);
         match job {
             Job::Boot(_) => names.push(Restart),
             Job::Upgrade(upgrade) => {
-                names.push(Snapshot);
+                names.extend(has_conductor.then_some(Snapshot));
                 names.extend((1..=servers).map(CheckName::Upgrade));
                 if upgrade.rollback {
-                    names.push(NewSnapshot);
+                    names.extend(has_conductor.then_some(NewSnapshot));
                     names.extend((1..=servers).map(CheckName::Rollback));
                 }
             }

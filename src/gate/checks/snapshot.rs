@@ -2,7 +2,6 @@
 
 use super::{Seen, Trial};
 use crate::gate::Error;
-use crate::gate::nodes::Nodes;
 use crate::state::dir::SNAPSHOTS_DIR;
 use crate::state::snapshots;
 
@@ -20,11 +19,6 @@ impl Trial<'_> {
         for _ in 0..BLOCKS {
             if let Err(bad) = self.commit_next(&leader).await? {
                 return Ok(bad);
-            }
-        }
-        if let Nodes::Raft(cluster) = &self.nodes {
-            for id in &self.staged.nodes {
-                cluster.call(id, "POST", "/snapshot", "").await?;
             }
         }
         let look = || async {

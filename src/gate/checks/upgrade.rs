@@ -4,8 +4,10 @@ use tokio::time::{Instant, sleep};
 
 use super::snapshot::SNAPSHOT_FLAGS;
 use super::{SETTLE, Seen, Trial};
+use crate::durable::temp_dir;
 use crate::gate::Error;
 use crate::gate::nodes::{Nodes, address};
+use crate::gate::timeline::Happened;
 use crate::payload::Head;
 
 /// Which way a round goes.
@@ -70,7 +72,7 @@ impl Trial<'_> {
         };
         Ok(match self.began_elsewhere().await? {
             Some(hash) => Seen::Bad(format!("{now} sequences on {hash}, which is not the last block")),
-            None => Seen::Good(format!("leadership went from {leader} to {now}")),
+            None => Seen::Good(format!("leadership went from {leader} to {now}{}", self.pause().await?)),
         })
     }
 
@@ -79,7 +81,7 @@ impl Trial<'_> {
         let program = if direction == Direction::Back { self.programs.first() } else { self.programs.last() };
         let Some(program) = program else { return Ok(()) };
         let fail = |source| Error::Io { path: std::env::temp_dir(), source };
-        let directory = tempfile::Builder::new().prefix("op-conductor-init-gate-").tempdir().map_err(fail)?;
+        let directory = temp_dir("gate").map_err(|error| fail(error.source))?;
         self.nodes.take_away(id, directory.path()).await?;
         self.nodes.start(program, id, address(self.staged, id)?, directory.path(), &SNAPSHOT_FLAGS).await
     }
@@ -121,6 +123,17 @@ impl Trial<'_> {
         let tip = self.tip.as_deref().and_then(|tip| Head::peek(tip).ok());
         let last = conductors.sequencing().await?.pop();
         Ok(last.map(|last| last.hash).filter(|hash| tip.is_none_or(|tip| *hash != tip.hash.to_string())))
+    }
+
+    /// In words, how long nobody sequenced when leadership moved last.
+    async fn pause(&self) -> Result<String, Error> {
+        let timeline = self.nodes.timeline().await?;
+        let last = |what: &Happened| timeline.iter().rfind(|moment| moment.what == *what);
+        let (Some(stopped), Some(started)) = (last(&Happened::SequencingStopped), last(&Happened::Sequencing)) else {
+            return Ok(String::new());
+        };
+        let seconds = started.time.duration_since(stopped.time).as_secs_f64();
+        Ok(format!(" ({seconds:.2} s between their sequencers)"))
     }
 
     /// The server that leads, and whose sequencer is the only active one when there are any.

@@ -56,7 +56,7 @@ impl Indexes {
             Indexes::Between(Span(span)) => Index(*span.start())..=Index(*span.end()),
             Indexes::Last(count) => {
                 let last = bounds.map_or(0, |(_, last)| last.0);
-                // A running node goes on: what comes meanwhile is among the last ones too.
+                // A running node goes on: entries that it appends from now on are among the last ones too.
                 Index(last.saturating_sub(*count).saturating_add(1))..=Index(u64::MAX)
             }
         }
@@ -88,7 +88,7 @@ impl FromStr for Span {
         };
         match bounds {
             Ok((from, to)) if from <= to => Ok(Span(from..=to)),
-            Ok((from, to)) => Err(format!("{from} is behind {to}")),
+            Ok((from, to)) => Err(format!("the range starts at {from} and ends at {to}")),
             Err(_) => Err("expected a number, or a span such as 10..20, 10.. or ..20".to_owned()),
         }
     }
@@ -99,7 +99,7 @@ impl FromStr for Block {
 
     fn from_str(text: &str) -> Result<Block, String> {
         let Some(digits) = text.strip_prefix("0x") else {
-            return text.parse().map(Block::Numbers).map_err(|error| format!("{error}, or a hash with 0x in front"));
+            return text.parse().map(Block::Numbers).map_err(|error| format!("{error}, or a hash that begins with 0x"));
         };
         let is_hash = (1..=64).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         let hash = is_hash.then(|| Block::Hash(digits.to_ascii_lowercase()));
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(span("10.."), Ok(10..=u64::MAX));
         assert_eq!(span("..20"), Ok(0..=20));
         assert_eq!(span("15"), Ok(15..=15));
-        assert_eq!(span("20..10"), Err("20 is behind 10".to_owned()));
+        assert_eq!(span("20..10"), Err("the range starts at 20 and ends at 10".to_owned()));
         for bad in ["", "a", "1..2..3", "-1", "18446744073709551616"] {
             assert!(span(bad).is_err(), "{bad:?}");
         }

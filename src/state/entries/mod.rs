@@ -2,7 +2,7 @@
 //!
 //! A running node commits all the time, so a long log can't be read within one committed state. It is read in chunks,
 //! each within one; a chunk begins by finding the last entry of the chunk before, in the same term. By raft's log
-//! matching all chunks together are then a prefix of one log, though the node went on meanwhile.
+//! matching all chunks together are then a prefix of one log, though the node went on.
 
 mod filter;
 
@@ -18,7 +18,7 @@ use crate::state::dir::LOG_FILE;
 
 pub use filter::{Block, Filter, Indexes, Span};
 
-/// A chunk ends behind the entry that reaches this many bytes.
+/// Bytes of a chunk: it ends after the entry that reaches this length.
 const CHUNK_LEN: usize = 4 << 20;
 /// Why entries could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +75,9 @@ pub struct Entries {
     chunk: Chunk,
     /// First index that is asked for.
     from: u64,
-    /// What was given last.
+    /// The last entry that was returned.
     last: Option<(Index, Term)>,
-    /// Nothing comes behind the chunk.
+    /// The log ends with this chunk.
     at_end: bool,
 }
 
@@ -191,13 +191,13 @@ impl Entries {
 /// A log that a node may write to.
 type LogStore<'a> = Reader<LiveSource<&'a File>>;
 
-/// What a chunk is, or why there is none.
+/// How filling a chunk ended.
 enum Found {
     /// There may be more.
     Some,
     /// The log ends with it.
     Last,
-    /// The entry at this index is another one now.
+    /// The entry at this index is not the one that was read before.
     Replaced(Index),
 }
 
@@ -207,7 +207,7 @@ impl Chunk {
         &self.bytes[start..self.ends[at].1]
     }
 
-    /// Takes entries from `from`, or from behind `last`, until there are `most` bytes.
+    /// Takes entries from `from`, or those after `last`, until there are `most` bytes.
     fn fill(
         &mut self,
         reader: &LogStore<'_>,
@@ -228,13 +228,13 @@ impl Chunk {
             if is_there && decode_log(entry.value).map_or(Term(0), |log| log.term) != term {
                 return Ok(Found::Replaced(index));
             }
-            // When it is gone, a snapshot has cut the log in front of it, and what follows still follows.
+            // When it is gone, a snapshot has cut the log up to a later entry, and what follows still follows.
             if is_there {
                 next = cursor.next()?;
             }
         }
         while let Some(entry) = next {
-            // Other keys are none that raft would find.
+            // raft doesn't find other keys.
             if let Ok(index) = Index::from_key(entry.key) {
                 self.bytes.extend_from_slice(entry.value);
                 self.ends.push((index, self.bytes.len()));

@@ -11,10 +11,11 @@ use crate::payload::{Head, NotAPayload};
 use crate::raft::codec::decode_peers;
 use crate::raft::{META_FILE, STATE_FILE, SnapshotMeta};
 use crate::report::{Finding, Severity};
+use crate::state::damage::ADD_AGAIN;
 
 /// Go's crc64.ECMA, with a table for 16 bytes at a time. (hashicorp/raft file_snapshot.go)
 static CRC64: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_XZ);
-/// Bytes that tell which block a state is.
+/// Bytes that say which block a state is.
 const PEEK_LEN: usize = 4096;
 
 /// The checksum of a state.bin as meta.json holds it: 8 bytes big endian.
@@ -75,7 +76,7 @@ pub fn check(directory: &Path, meta: &SnapshotMeta, is_newest: bool) -> Vec<Find
     }
     if meta.configuration_index > meta.index {
         let message =
-            format!("its members are of entry {}, behind its own index {}", meta.configuration_index, meta.index);
+            format!("its members are of entry {}, after its own index {}", meta.configuration_index, meta.index);
         add("SNAP-008", bad, message);
     }
     let voters: Vec<&str> = meta.configuration.voters().map(|server| server.address.as_str()).collect();
@@ -89,9 +90,8 @@ pub fn check(directory: &Path, meta: &SnapshotMeta, is_newest: bool) -> Vec<Find
         Ok(state) => check_state(meta, state, bad, &mut add),
     }
     let place = format!("{}/{name}", crate::state::dir::SNAPSHOTS_DIR);
-    let hint = "restore this node's whole directory from one backup, or remove it from the cluster and add it again with an empty directory";
     let placed = |finding: Finding| match finding.severity {
-        Severity::Error => finding.in_file(&place).hint(hint),
+        Severity::Error => finding.in_file(&place).hint(ADD_AGAIN),
         _ => finding.in_file(&place),
     };
     found.into_iter().map(placed).collect()
@@ -104,7 +104,7 @@ fn check_state(
     add: &mut dyn FnMut(&'static str, Severity, String),
 ) {
     if meta.crc != state.crc.to_be_bytes() {
-        let stored: String = meta.crc.iter().map(|byte| format!("{byte:02x}")).collect();
+        let stored = const_hex::encode(&meta.crc);
         let message = format!(
             "{STATE_FILE} has the checksum {:016x}, {META_FILE} says {}: raft doesn't load it, and op-conductor doesn't start",
             state.crc,

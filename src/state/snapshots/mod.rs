@@ -1,26 +1,53 @@
 //! The directory `snapshots/` of a server, as raft's FileSnapshotStore lists it. (hashicorp/raft file_snapshot.go)
 
 mod check;
+mod head;
 
 use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 pub use check::{StateFile, check, checksum};
+pub(super) use head::head_of_snapshot;
+pub use head::heads_of_snapshots;
 
-use crate::durable::open_file;
-use crate::raft::{META_FILE, SnapshotMeta, decode_meta};
+use crate::durable::{ReadError, read_file};
+use crate::raft::{self, META_FILE, SnapshotMeta, decode_meta};
 
-/// A meta.json above this length isn't read: a configuration of 100,000 servers is shorter.
+/// Bytes of the longest meta.json that is read: one with 100,000 servers is shorter.
 const MAX_META_LEN: u64 = 16 << 20;
 
-/// What is in the directory.
+/// The snapshots of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshots {
     /// Those that raft lists, newest first.
     pub listed: Vec<SnapshotMeta>,
-    /// Directories that raft passes over, and why.
-    pub ignored: Vec<(String, String)>,
+    /// Directories that raft passes over, by name, and why.
+    pub ignored: Vec<(String, Ignored)>,
+}
+
+/// Why raft passes over a directory.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Ignored {
+    /// By its name it isn't finished.
+    #[error("being made, or left over from a snapshot that was never finished")]
+    Unfinished,
+    /// Its meta.json can't be read.
+    #[error("{META_FILE}: {reason}")]
+    Unreadable {
+        /// What the system said.
+        reason: String,
+    },
+    /// Its meta.json is longer than any that raft writes.
+    #[error("{META_FILE}: expected at most {limit} bytes")]
+    TooLarge {
+        /// The most bytes that are read.
+        limit: u64,
+    },
+    /// Its meta.json says something else.
+    #[error(transparent)]
+    Meta(#[from] raft::Error),
 }
 
 /// Lists the snapshots in `directory`; none when it doesn't exist.
@@ -45,19 +72,19 @@ pub fn list(directory: &Path) -> io::Result<Snapshots> {
         }
     }
     found.listed.sort_by(|a, b| (b.term, b.index, &b.id).cmp(&(a.term, a.index, &a.id)));
-    found.ignored.sort();
+    found.ignored.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(found)
 }
 
-fn read_meta(directory: &Path, name: &str) -> Result<SnapshotMeta, String> {
+fn read_meta(directory: &Path, name: &str) -> Result<SnapshotMeta, Ignored> {
     if name.ends_with(".tmp") {
-        return Err("being made, or left over from a snapshot that was never finished".to_owned());
+        return Err(Ignored::Unfinished);
     }
-    let path: PathBuf = directory.join(META_FILE);
-    let file = open_file(&path).map_err(|error| format!("meta.json: {error}"))?;
-    let mut text = Vec::new();
-    file.take(MAX_META_LEN).read_to_end(&mut text).map_err(|error| format!("meta.json: {error}"))?;
-    decode_meta(&text, name)
+    let text = read_file(&directory.join(META_FILE), MAX_META_LEN).map_err(|error| match error {
+        ReadError::Io(error) => Ignored::Unreadable { reason: error.source.to_string() },
+        ReadError::TooLarge { limit, .. } => Ignored::TooLarge { limit },
+    })?;
+    Ok(decode_meta(&text, name)?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! The answer for programs. Keys are only ever added while `format_version` is 1.
+//! Answer of `generate`.
+
+use std::path::Path;
 
 use op_conductor_init::cluster::ClusterFile;
 use op_conductor_init::generate::{Change, Outcome};
@@ -7,14 +9,11 @@ use op_conductor_init::plan::{NodePlan, Plan, Role};
 use op_conductor_init::raft::{Index, Suffrage, Term};
 use serde::Serialize;
 
-use super::Generate;
-use super::text::head_of;
+use super::shown;
 
-const FORMAT_VERSION: u32 = 1;
-
+/// `generate`.
 #[derive(Serialize)]
-struct Answer {
-    format_version: u32,
+pub(in crate::cli) struct Answer {
     dry_run: bool,
     output_dir: String,
     /// What cluster.json says.
@@ -54,26 +53,29 @@ struct Entry {
     data_len: usize,
 }
 
-pub(super) fn answer(plan: &Plan<'_>, options: &Generate, outcome: Option<&Outcome>) -> String {
-    let mut changes = outcome.into_iter().flat_map(|outcome| outcome.nodes.iter().copied());
-    let answer = Answer {
-        format_version: FORMAT_VERSION,
-        dry_run: outcome.is_none(),
-        output_dir: options.output_dir.display().to_string(),
-        cluster: ClusterFile::new(plan.spec(), plan.final_term(), options.page_size),
-        unsafe_head: head_of(plan),
-        cluster_file: outcome.map(|outcome| outcome.cluster_file),
-        nodes: plan.nodes().map(|plan| node(&plan, options, changes.next())).collect(),
-        replaced: outcome.and_then(|outcome| Some(outcome.replaced.as_ref()?.display().to_string())),
-        foreign: outcome.map(|outcome| outcome.foreign.clone()).unwrap_or_default(),
-        warnings: plan.spec().warnings().iter().map(ToString::to_string).collect(),
-    };
-    let mut text = serde_json::to_string_pretty(&answer).expect("it has only strings and numbers");
-    text.push('\n');
-    text
+impl Answer {
+    pub(in crate::cli) fn new(
+        plan: &Plan<'_>,
+        output_dir: &Path,
+        page_size: usize,
+        outcome: Option<&Outcome>,
+    ) -> Answer {
+        let mut changes = outcome.into_iter().flat_map(|outcome| outcome.nodes.iter().copied());
+        Answer {
+            dry_run: outcome.is_none(),
+            output_dir: shown(output_dir),
+            cluster: ClusterFile::new(plan.spec(), plan.final_term(), page_size),
+            unsafe_head: plan.payload().and_then(|payload| Head::peek(payload).ok()),
+            cluster_file: outcome.map(|outcome| outcome.cluster_file),
+            nodes: plan.nodes().map(|plan| node(&plan, output_dir, changes.next())).collect(),
+            replaced: outcome.and_then(|outcome| outcome.replaced.as_deref()).map(shown),
+            foreign: outcome.map(|outcome| outcome.foreign.clone()).unwrap_or_default(),
+            warnings: plan.spec().warnings().iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
-fn node(plan: &NodePlan<'_>, options: &Generate, change: Option<Change>) -> Node {
+fn node(plan: &NodePlan<'_>, output_dir: &Path, change: Option<Change>) -> Node {
     let stable = plan.stable_state();
     let vote = stable.vote();
     Node {
@@ -85,7 +87,7 @@ fn node(plan: &NodePlan<'_>, options: &Generate, change: Option<Change>) -> Node
             Role::Follower(_) => "follower",
             Role::Nonvoter => "nonvoter",
         },
-        path: options.output_dir.join(&plan.server.id).display().to_string(),
+        path: shown(&output_dir.join(&plan.server.id)),
         change,
         entries: plan.entries.iter().map(entry).collect(),
         current_term: stable.term(),
