@@ -50,6 +50,26 @@ func bootHistory(job historyJob, template []byte) (*historyBooted, error) {
 	return booted, stopped
 }
 
+// expects gives the servers that should have what the leader has: members, and others that don't know that they are none.
+func (n *historyNode) expects(ids []string, running map[string]*historyNode) []string {
+	var expected []string
+	members := n.raft.GetConfiguration()
+	if members.Error() != nil {
+		return ids
+	}
+	for _, id := range ids {
+		other, isRunning := running[id]
+		isMember := false
+		for _, member := range members.Configuration().Servers {
+			isMember = isMember || string(member.ID) == id
+		}
+		if isMember || (isRunning && other.raft.LastIndex() > 0) {
+			expected = append(expected, id)
+		}
+	}
+	return expected
+}
+
 type firstLeader struct {
 	mu sync.Mutex
 	id string
@@ -97,7 +117,7 @@ func (b *historyBooted) judge(made *historyMade, running map[string]*historyNode
 			b.Lost = append(b.Lost, number)
 		}
 	}
-	waiting := made.Servers
+	waiting := leader.expects(made.Servers, running)
 	for wait := time.Now().Add(historySettle); len(waiting) > 0 && time.Now().Before(wait); time.Sleep(5 * time.Millisecond) {
 		var apart []string
 		for _, id := range waiting {

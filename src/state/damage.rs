@@ -2,6 +2,9 @@
 
 use crate::bolt::{Problem, ProblemKind};
 
+/// What to do about a damaged directory, as far as it can be said of one server alone.
+pub(super) const ADD_AGAIN: &str = "keep a copy of the directory; if a quorum of the other servers is sound, remove this one from the cluster and add it again with an empty directory, else recover the cluster";
+
 /// What is wrong with a bolt file, what that means, and where it is.
 pub fn describe_damage(problem: &Problem) -> String {
     problem.with_meaning(meaning(&problem.kind))

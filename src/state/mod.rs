@@ -18,6 +18,7 @@ mod servers;
 pub mod snapshots;
 mod stable_store;
 mod store;
+mod stray;
 
 pub use cluster_file::{ClusterFileError, read_cluster_file};
 pub use damage::describe_damage;

@@ -5,14 +5,13 @@ use std::io;
 use std::path::Path;
 
 use super::Error;
+use super::damage::ADD_AGAIN;
 use super::damage::describe_damage;
 use crate::bolt::{self, Attempts, Limits, LiveError, LiveSource, PageCounts, ReadAt, Reader, TxId};
 use crate::durable::open_file;
 use crate::raft::{CONF_BUCKET, LOGS_BUCKET};
 use crate::report::{Finding, Severity};
 
-/// What to do about a damaged file, said once a file.
-const DAMAGED: &str = "keep a copy of the directory; if the other nodes are sound, remove this one from the cluster and add it again with an empty directory, else restore all nodes from one backup";
 /// A bucket whose pages lead nowhere; the checker, when it runs, reports more.
 const UNREADABLE: &str = "BOLT-025";
 /// A bolt file without the store's bucket.
@@ -183,7 +182,7 @@ pub(super) fn named(findings: Vec<Finding>, file: &str) -> Vec<Finding> {
 fn structure(check: &bolt::Check) -> Vec<Finding> {
     let mut findings: Vec<Finding> = check.problems.iter().map(problem).collect();
     if let Some(first) = findings.iter_mut().find(|finding| finding.severity == Severity::Error) {
-        first.hint = Some(DAMAGED.to_owned());
+        first.hint = Some(ADD_AGAIN.to_owned());
     }
     if check.omitted > 0 {
         let message = format!("{} more problems in this file are not shown", check.omitted);

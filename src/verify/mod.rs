@@ -8,6 +8,7 @@ mod election;
 mod heads;
 mod history;
 mod interrupted;
+mod joining;
 mod log_matching;
 mod members;
 mod membership;
@@ -134,6 +135,7 @@ pub fn verify_to(
         cluster::check(&nodes, &mut findings);
         membership::compare(&nodes, &histories, &mut findings);
         membership::check(&nodes, &histories, &mut findings);
+        joining::check(&nodes, &histories, &mut findings);
         heads::highest_blocks(&nodes, &mut findings);
         heads::snapshot_states(&nodes, &mut findings);
         winners = Some(election::next_leaders(&nodes, &mut findings));

@@ -226,6 +226,16 @@ const CASES: &[Case] = &[
         let at_3 = |meta: &str| meta.replace("\"Index\":1,\"Term\":1", "\"Index\":3,\"Term\":4");
         it.snapshot(at_3, &changed(V3, HASH, b"another"));
     }),
+    ("SNAP-014", &[], |it| {
+        let first = it.snapshot(same, V3);
+        for number in 10..19 {
+            let copy = first.with_file_name(format!("1-1-{number}"));
+            fs::create_dir(&copy).unwrap();
+            for name in ["meta.json", "state.bin"] {
+                fs::copy(first.join(name), copy.join(name)).unwrap();
+            }
+        }
+    }),
     ("PAY-001", &[], |it| it.log("a", 3, &command(3, &changed(V3, 40, b"changed")))),
     ("PAY-002", &[], |_| ()),
     ("PAY-003", &[], |it| it.log("a", 3, &command(3, b"x"))),
@@ -266,6 +276,16 @@ const CASES: &[Case] = &[
     ("NODE-009", EXPECT, |it| expect(it, r#"{"id": "b", "address": "b.example:50050"}"#)),
     ("NODE-010", EXPECT, |it| expect(it, r#"{"id": "b", "address": "b.internal:50050"}"#)),
     ("NODE-011", EXPECT, |it| expect(it, r#"{"id": "b", "address": "b.example:50050", "non_voter": true}"#)),
+    ("NODE-012", &[], |it| {
+        let [log, stable, other] = [LOG_FILE, STABLE_FILE, "other"].map(|name| it.node("a").join(name));
+        fs::rename(&log, &other).unwrap();
+        fs::rename(&stable, &log).unwrap();
+        fs::rename(other, stable).unwrap();
+    }),
+    ("NODE-013", &[], |it| {
+        fs::copy(it.node("a").join(STABLE_FILE), it.node("a").join(LOG_FILE)).unwrap();
+    }),
+    ("NODE-014", &[], |it| it.rewrite(LOG_FILE, LOGS_BUCKET, &[])),
     ("CLUSTER-001", &[], |it| {
         it.log("a", 3, &command(3, V3));
         it.log("b", 3, &command(3, V4));
@@ -328,6 +348,13 @@ const CASES: &[Case] = &[
         it.runs();
         let moved = members_at(&["a", "b", "c"].map(|id| (id, if id == "c" { "c.new:50050" } else { id })));
         ["a", "b"].iter().for_each(|id| it.log(id, 3, &dated(entry(3, 4, LogType::Configuration, &moved))));
+    }),
+    ("CLUSTER-018", &[], |it| {
+        it.runs();
+        it.snapshot(|meta| meta.replace("\"Index\":1,\"Term\":1", "\"Index\":2,\"Term\":4"), V3);
+        let alone = encoded(&dated(entry(3, 4, LogType::Noop, b"")));
+        it.rewrite(LOG_FILE, LOGS_BUCKET, &[(Index(3).to_key().to_vec(), alone)]);
+        it.log("b", 3, &dated(entry(3, 5, LogType::Noop, b"")));
     }),
     ("REPORT-001", &[], |it| (5..305).for_each(|at| it.log("a", at * 2, &entry(at * 2, 4, LogType::Noop, b"")))),
 ];

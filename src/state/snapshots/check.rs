@@ -11,6 +11,7 @@ use crate::payload::{Head, NotAPayload};
 use crate::raft::codec::decode_peers;
 use crate::raft::{META_FILE, STATE_FILE, SnapshotMeta};
 use crate::report::{Finding, Severity};
+use crate::state::damage::ADD_AGAIN;
 
 /// Go's crc64.ECMA, with a table for 16 bytes at a time. (hashicorp/raft file_snapshot.go)
 static CRC64: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_XZ);
@@ -89,9 +90,8 @@ pub fn check(directory: &Path, meta: &SnapshotMeta, is_newest: bool) -> Vec<Find
         Ok(state) => check_state(meta, state, bad, &mut add),
     }
     let place = format!("{}/{name}", crate::state::dir::SNAPSHOTS_DIR);
-    let hint = "restore this node's whole directory from one backup, or remove it from the cluster and add it again with an empty directory";
     let placed = |finding: Finding| match finding.severity {
-        Severity::Error => finding.in_file(&place).hint(hint),
+        Severity::Error => finding.in_file(&place).hint(ADD_AGAIN),
         _ => finding.in_file(&place),
     };
     found.into_iter().map(placed).collect()
