@@ -70,3 +70,10 @@ differential N:
 # Render the gate's page in headless Chromium, to look at in target/pages; arguments are gate's.
 pages *ARGS:
     ./tests/pages.sh {{ARGS}}
+
+# Boot the sample cluster on every release that builds, and roll it from each to the next and back (a quarter of an hour;
+# the first time, builds take two minutes each besides). docs/RELEASES.md has the result.
+releases:
+    cargo run --features gate -- gate --target v0.1.0,v1.12.2,v0.7.3,v0.9.3,v0.9.4,v1.19.6 \
+        --upgrade v0.1.0..v1.12.2,v1.12.2..v0.7.3,v0.7.3..v0.9.3,v0.9.3..v0.9.4,v0.9.4..v1.19.6,v0.1.0..v1.19.6 \
+        --html target/releases.html

@@ -5,6 +5,7 @@ mod files;
 mod github;
 mod html;
 mod json;
+mod picture;
 mod text;
 
 use std::num::NonZeroUsize;

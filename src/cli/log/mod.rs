@@ -47,7 +47,7 @@ pub(super) struct Options {
     #[command(subcommand)]
     verb: Option<LogVerb>,
     #[command(flatten)]
-    list: list::Options,
+    list: list::ListOptions,
 }
 
 #[derive(Debug, Subcommand)]
