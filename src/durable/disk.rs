@@ -232,7 +232,8 @@ fn remove_tree(at: At<'_>, depth: u32) -> io::Result<()> {
 fn random_name() -> String {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     let random = RandomState::new().hash_one(0);
-    (0..12).map(|at| char::from(DIGITS[(random >> (5 * at)) as usize & 31])).collect()
+    let digit = |at: u32| usize::try_from((random >> (5 * at)) & 31).expect("it is below 32");
+    (0..12).map(|at| char::from(DIGITS[digit(at)])).collect()
 }
 
 /// What renameat2 says where kernel or file system lack its flags.

@@ -41,7 +41,7 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    fn new(&self) -> At<'_> {
+    fn staged(&self) -> At<'_> {
         At::new(&self.new, self.name)
     }
 
@@ -89,17 +89,17 @@ impl Swap<'_> {
                 Progress::Staged if inode(at.place())? != entry.old => {
                     return Err(Error::Changed { path: at.place().path() });
                 }
-                Progress::Staged if entry.old.is_none() => disk.rename_new(at.new(), at.place())?,
+                Progress::Staged if entry.old.is_none() => disk.rename_new(at.staged(), at.place())?,
                 Progress::Staged => {
-                    if disk.exchange(at.new(), at.place()).map_err(mount_point)? {
-                        disk.rename_new(at.new(), at.old())?;
+                    if disk.exchange(at.staged(), at.place()).map_err(mount_point)? {
+                        disk.rename_new(at.staged(), at.old())?;
                     } else {
                         disk.rename_new(at.place(), at.old()).map_err(mount_point)?;
-                        disk.rename_new(at.new(), at.place())?;
+                        disk.rename_new(at.staged(), at.place())?;
                     }
                 }
-                Progress::Between => disk.rename_new(at.new(), at.place())?,
-                Progress::Exchanged => disk.rename_new(at.new(), at.old())?,
+                Progress::Between => disk.rename_new(at.staged(), at.place())?,
+                Progress::Exchanged => disk.rename_new(at.staged(), at.old())?,
                 Progress::Done => {}
             }
         }
@@ -116,12 +116,12 @@ impl Swap<'_> {
             match progress(&at, entry)? {
                 Progress::Staged => {}
                 Progress::Between => disk.rename_new(at.old(), at.place())?,
-                Progress::Exchanged => drop(disk.exchange(at.new(), at.place())?),
+                Progress::Exchanged => drop(disk.exchange(at.staged(), at.place())?),
                 Progress::Done if inode(at.place())? != Some(entry.new) => {
                     return Err(Error::Changed { path: at.place().path() });
                 }
                 Progress::Done => {
-                    disk.rename_new(at.place(), at.new())?;
+                    disk.rename_new(at.place(), at.staged())?;
                     if entry.old.is_some() {
                         disk.rename_new(at.old(), at.place())?;
                     }
@@ -226,7 +226,7 @@ fn child(parent: &Directory, name: &str) -> Result<Directory, Error> {
 }
 
 fn progress(at: &Places<'_>, entry: &Entry) -> Result<Progress, Error> {
-    match inode(at.new())? {
+    match inode(at.staged())? {
         None => Ok(Progress::Done),
         Some(inside) if inside == entry.new && inode(at.old())?.is_some() => Ok(Progress::Between),
         Some(inside) if inside == entry.new => Ok(Progress::Staged),

@@ -17,13 +17,15 @@ const STEP: u64 = 128 << 20;
 /// A thread that syncs the files it is given. Where no thread can be started, each file is synced at once.
 #[derive(Debug)]
 pub struct Syncer {
-    thread: Option<(SyncSender<Written>, JoinHandle<Result<(), Error>>)>,
+    thread: Option<Thread>,
     /// The first error without a thread.
     failed: Mutex<Result<(), Error>>,
 }
 
 /// A file that is written, and its path.
 type Written = (File, PathBuf);
+/// The thread, and the way to it.
+type Thread = (SyncSender<Written>, JoinHandle<Result<(), Error>>);
 
 /// A file of which the disk writes the beginning while the rest is still to come.
 #[derive(Debug)]

@@ -98,12 +98,16 @@ pub enum Error {
 impl Error {
     /// Whether the call was refused, rather than impossible.
     pub fn is_refusal(&self) -> bool {
-        match self {
-            Error::RanAgain { .. } | Error::Unseen { .. } | Error::Existing { .. } => true,
-            Error::State(dir::Error::Locked { .. }) | Error::Durable(durable::Error::Locked { .. }) => true,
-            Error::State(dir::Error::Durable(durable::Error::Locked { .. })) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Error::RanAgain { .. }
+                | Error::Unseen { .. }
+                | Error::Existing { .. }
+                | Error::State(
+                    dir::Error::Locked { .. } | dir::Error::Durable(durable::Error::Locked { .. })
+                )
+                | Error::Durable(durable::Error::Locked { .. })
+        )
     }
 }
 

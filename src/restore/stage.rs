@@ -37,7 +37,7 @@ impl Staged {
         let mut staged = Staged { staging, found: Vec::new(), report: nothing };
         staged.create_directories(backup, place)?;
         staged.copy_files(backup, place, progress)?;
-        if !(staged.is_damaged() && !options.rename.is_empty()) {
+        if !staged.is_damaged() || options.rename.is_empty() {
             staged.rename(place, options)?;
             staged.verify(backup, place, options)?;
         }

@@ -183,7 +183,8 @@ fn open(path: &Path) -> Result<Option<(File, Seen)>, Error> {
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() => return Ok(None),
         Err(error) if is_no_store(error.kind()) => return Ok(None),
-        metadata => drop(metadata.map_err(fail)?),
+        Err(error) => return Err(fail(error)),
+        Ok(_) => {}
     }
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {

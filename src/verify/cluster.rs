@@ -54,7 +54,7 @@ fn absent(nodes: &[Node], findings: &mut Vec<Finding>) {
 /// (hashicorp/raft raft.go electSelf, setCurrentTerm)
 fn forgotten_candidacies(nodes: &[Node], findings: &mut Vec<Finding>) {
     for node in nodes {
-        let Some(stored) = node.known_stable().map(|stable| stable.term()) else { continue };
+        let Some(stored) = node.known_stable().map(StableState::term) else { continue };
         let votes: Vec<(Term, &str)> = nodes.iter().filter_map(|voter| vote_for(voter, node)).collect();
         let Some(latest) = votes.iter().map(|(term, _)| *term).max().filter(|term| *term > stored) else { continue };
         // A running node may have moved on since it was read.

@@ -99,7 +99,7 @@ impl<'a> Quorums<'a> {
             list(&behind),
             verb(&behind)
         );
-        self.set_back(&[configuration], &behind, message)
+        self.set_back(&[configuration], &behind, &message)
     }
 
     /// A snapshot ends with a committed entry.
@@ -119,7 +119,7 @@ impl<'a> Quorums<'a> {
             list(&behind),
             if behind.len() == 1 { "has" } else { "have" }
         );
-        self.set_back(&configurations, &behind, message)
+        self.set_back(&configurations, &behind, &message)
     }
 
     /// A leader appends a configuration only after the one before is committed. (hashicorp/raft raft.go
@@ -142,7 +142,7 @@ impl<'a> Quorums<'a> {
             list(&behind),
             if behind.len() == 1 { "has" } else { "have" }
         );
-        self.set_back(&[&committed.configuration], &behind, message)
+        self.set_back(&[&committed.configuration], &behind, &message)
     }
 
     /// What only the newest log has. Entries that a leader was about to confirm when it stopped look the same as those
@@ -177,7 +177,7 @@ impl<'a> Quorums<'a> {
                 list(&lacking),
                 if lacking.len() == 1 { "has" } else { "have" }
             );
-            return self.set_back(&[&at.configuration], &lacking, message);
+            return self.set_back(&[&at.configuration], &lacking, &message);
         }
         let message = format!(
             "{range} of {}: fewer than a quorum of the voters here have {}. If {} confirmed, a new leader among the others would lose {}",
@@ -209,7 +209,7 @@ impl<'a> Quorums<'a> {
     }
 
     /// The finding, when by each of the configurations too many servers are `behind` for a majority of the others.
-    fn set_back(&self, configurations: &[&Configuration], behind: &[&str], message: String) -> Option<Finding> {
+    fn set_back(&self, configurations: &[&Configuration], behind: &[&str], message: &str) -> Option<Finding> {
         let contradicts = |configuration: &&Configuration| {
             let voters = configuration.voters().count();
             let behind = configuration.voters().filter(|voter| behind.contains(&voter.id.as_str())).count();
