@@ -136,7 +136,9 @@ fn other_format(file: &mut File) -> io::Result<Option<NoBackup>> {
         // RFC 1952 2.3.1.
         [0x1f, 0x8b, ..] => Some(NoBackup::Gzip),
         start if start.get(USTAR) == Some(b"ustar") => Some(NoBackup::PlainTar),
-        _ => None,
+        // RFC 8878 3.1.1.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => None,
+        _ => Some(NoBackup::OtherFile),
     })
 }
 

@@ -138,6 +138,9 @@ pub enum NoBackup {
     /// Compressed in another way.
     #[error("a gzip file, expected zstd")]
     Gzip,
+    /// Neither a directory nor an archive.
+    #[error("expected a directory or a .tar.zst archive")]
+    OtherFile,
     /// Packed by `tar --sparse`.
     #[error("an archive with sparse files: another tool packed it")]
     Sparse,

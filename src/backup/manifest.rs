@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cluster::CLUSTER_FILE;
+use crate::durable::utc_now;
 use crate::raft::Server;
 use crate::state::Node;
 
@@ -319,7 +320,7 @@ impl Manifest {
         Manifest {
             format_version: FORMAT_VERSION,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            created: Timestamp::now(),
+            created: utc_now(),
             source: source.to_string_lossy().into_owned(),
             layout,
             nodes: Vec::new(),

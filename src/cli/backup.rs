@@ -70,9 +70,10 @@ impl Options {
         for path in &made.left_out {
             notice(format_args!("note: not part of raft's state, and not in the backup: {}", path.display()));
         }
+        let done = format!("backed up to {}", made.path.display());
         match self.format.get() {
-            Format::Text => print(&text(&made))?,
-            Format::Json => print_json(&Answer::new(&made))?,
+            Format::Text => print(&text(&made)).map_err(|it| it.after(&done))?,
+            Format::Json => print_json(&Answer::new(&made)).map_err(|it| it.after(&done))?,
         }
         Ok(Verdict::Fine)
     }

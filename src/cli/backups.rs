@@ -192,9 +192,11 @@ impl Prune {
                     "{lines}{} {}, {kept} kept.\n",
                     count(gone, "backup", "backups"),
                     word.replace("would remove", "would be removed")
-                ))?;
+                ))
+                .map_err(|it| it.after("pruned"))?;
             }
-            Format::Json => print_json(&answer::Pruning { dry_run: self.dry_run, pruned: &pruned })?,
+            Format::Json => print_json(&answer::Pruning { dry_run: self.dry_run, pruned: &pruned })
+                .map_err(|it| it.after("pruned"))?,
         }
         Ok(Verdict::Fine)
     }

@@ -71,8 +71,10 @@ impl Options {
             replaced => replaced,
         };
         match self.format.get() {
-            Format::Text => print(&text(&outcome.files, kept.as_deref()))?,
-            Format::Json => print_json(&Compaction::new(&outcome.files, kept.as_deref()))?,
+            Format::Text => print(&text(&outcome.files, kept.as_deref())).map_err(|it| it.after("compacted"))?,
+            Format::Json => {
+                print_json(&Compaction::new(&outcome.files, kept.as_deref())).map_err(|it| it.after("compacted"))?
+            }
         }
         Ok(Verdict::Fine)
     }

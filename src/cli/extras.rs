@@ -1,6 +1,5 @@
 //! What a package of the command has besides it: shell completions and man pages.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -9,6 +8,7 @@ use clap_complete::Shell;
 
 use super::failure::{Failure, Verdict};
 use super::output::print;
+use super::output_file::write_file;
 
 const NAME: &str = "op-conductor-init";
 
@@ -52,7 +52,9 @@ impl Completions {
 
 impl Man {
     pub(super) fn run(&self, command: Command) -> Result<Verdict, Failure> {
-        let mut command = command.name(NAME).disable_help_subcommand(true);
+        // The pages of verbs have the version, and no flag for it, as the verbs.
+        let command = command.name(NAME).disable_help_subcommand(true).propagate_version(true);
+        let mut command = command.mut_subcommands(|verb| verb.disable_version_flag(true));
         command.build();
         write_pages(&command, &self.output_dir)?;
         Ok(Verdict::Fine)
@@ -64,14 +66,17 @@ fn write_pages(command: &Command, directory: &Path) -> Result<(), Failure> {
     let page = clap_mangen::Man::new(command.clone());
     let path = directory.join(page.get_filename());
     let mut text = Vec::new();
-    let written = page.render(&mut text).and_then(|()| fs::write(&path, sections(&String::from_utf8_lossy(&text))));
-    written.with_context(|| format!("--output-dir: writing {}", path.display())).map_err(Failure::unable)?;
+    let rendered = page.render(&mut text).map_err(anyhow::Error::from);
+    let written = rendered.and_then(|()| write_file(&path, sections(&String::from_utf8_lossy(&text)).as_bytes()));
+    written.context("--output-dir").map_err(Failure::unable)?;
     command.get_subcommands().filter(|verb| !verb.is_hide_set()).try_for_each(|verb| write_pages(verb, directory))
 }
 
 /// What follows the options in help has sections of its own in a man page: clap_mangen puts all of it under EXTRA.
 fn sections(page: &str) -> String {
-    let Some((head, extra)) = page.split_once("\n.SH EXTRA\n") else { return page.to_owned() };
+    // Names of variables are copied from here: without hyphens of the page's own.
+    let page = page.replacen("\n.SH NAME\n", "\n.nh\n.SH NAME\n", 1);
+    let Some((head, extra)) = page.split_once("\n.SH EXTRA\n") else { return page };
     let mut text = head.to_owned() + "\n";
     let mut section = "";
     for line in extra.lines() {

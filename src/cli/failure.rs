@@ -59,6 +59,18 @@ impl Failure {
         Failure { exit_code, error, hint: None, is_answered: false }
     }
 
+    /// Ended by a signal before anything was changed.
+    pub(crate) fn cancelled(signal: i32) -> Failure {
+        let exit_code = u8::try_from(signal).map_or(UNABLE, |signal| signal.saturating_add(128));
+        let error = anyhow::anyhow!("interrupted by a signal: nothing was changed");
+        Failure { exit_code, error, hint: None, is_answered: false }
+    }
+
+    /// Says what was done although the answer could not be written.
+    pub(crate) fn after(self, done: &str) -> Failure {
+        Failure { error: self.error.context(format!("{done}, but the answer could not be written")), ..self }
+    }
+
     pub(crate) fn with_hint(self, hint: Option<impl Into<String>>) -> Failure {
         Failure { hint: hint.map(Into::into), ..self }
     }

@@ -8,6 +8,8 @@ use op_conductor_init::report::{Finding, Severity};
 use op_conductor_init::verify::Report as Verified;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::output_file::write_file;
+
 /// A suite with a case for each finding, and one for each node without any. Findings below `fails_from` pass, and are
 /// reported on the case's standard output.
 pub(super) fn suite(report: &Verified, fails_from: Severity) -> TestSuite {
@@ -53,5 +55,5 @@ pub(super) fn write(file: &Path, suite: TestSuite) -> anyhow::Result<()> {
     let mut report = Report::new("op-conductor-init");
     report.add_test_suite(suite);
     let text = report.to_string().context("--junit")?;
-    std::fs::write(file, text).with_context(|| format!("--junit: {}", file.display()))
+    write_file(file, text.as_bytes()).context("--junit")
 }

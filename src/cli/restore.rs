@@ -1,6 +1,6 @@
 //! `restore`: a backup in the place of servers' directories.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -15,6 +15,7 @@ use super::failure::{Failure, Verdict, directory_hint, server_hint};
 use super::generate::report_recovery;
 use super::output::{notice, print, print_before_question, print_json};
 use super::progress::Bar;
+use super::prompt::confirmed;
 use super::text::{bytes, count, table};
 use super::values::Format;
 use super::verify::finding_text;
@@ -154,7 +155,7 @@ impl Options {
             let text = text(&prepared.plan);
             if self.force { print(&text) } else { print_before_question(&text) }?;
         }
-        if !self.force && !confirmed()? {
+        if !self.force && !confirmed("Continue with the restore?")? {
             notice("declined: nothing was changed");
             if self.format.get() == Format::Json {
                 self.answer(&prepared.plan, RestoreStatus::Declined, None)?;
@@ -169,11 +170,14 @@ impl Options {
             replaced => replaced,
         };
         match self.format.get() {
-            Format::Json => self.answer(&plan, RestoreStatus::Restored, replaced.as_deref())?,
+            Format::Json => {
+                self.answer(&plan, RestoreStatus::Restored, replaced.as_deref()).map_err(|it| it.after("restored"))?
+            }
             Format::Text => {
                 let kept = replaced.map(|path| format!(" The old state is in {}.", path.display()));
                 let servers = count(plan.nodes.len() as u64, "server", "servers");
-                print(&format!("Restored {servers}.{}\n", kept.unwrap_or_default()))?;
+                print(&format!("Restored {servers}.{}\n", kept.unwrap_or_default()))
+                    .map_err(|it| it.after("restored"))?;
             }
         }
         Ok(Verdict::Fine)
@@ -192,16 +196,6 @@ fn refusal(plan: &Plan) -> Failure {
     let error = anyhow::anyhow!("refused by {}: nothing was changed", plan.refused_by.join(", "));
     let hint = format!("explain ID says more about each; to restore anyway: {}", flags.join(" "));
     Failure::refused(error).with_hint(Some(hint)).after_answer()
-}
-
-/// Asks; anything but yes is no.
-fn confirmed() -> Result<bool, Failure> {
-    let fail = |error: io::Error| Failure::unable(anyhow::Error::new(error).context("asking"));
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "Continue with the restore? [y/N] ").and_then(|()| stderr.flush()).map_err(fail)?;
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).map_err(fail)?;
-    Ok(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()))
 }
 
 fn text(plan: &Plan) -> String {

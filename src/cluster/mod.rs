@@ -18,7 +18,8 @@ use crate::raft::{Configuration, LAST_NUMBER, Server, Suffrage, Term};
 
 pub use file::{CLUSTER_FILE, ClusterFile};
 pub use members::{MemberList, MembersError, MembersFile};
-pub use names::{AddressError, IdError, check_address};
+pub(crate) use names::canonical_address;
+pub use names::{AddressError, IdError, check_address, check_id};
 pub use problem::{SpecError, SpecErrors, SpecField, SpecWarning};
 
 /// Who may win the first election.
@@ -203,7 +204,7 @@ fn check_items<'a>(
             continue;
         }
         // Case doesn't count in host names, nor in the names of directories on some file systems.
-        let folded = item.to_lowercase();
+        let folded = if field == SpecField::Nodes { canonical_address(item) } else { item.to_lowercase() };
         if let Some(&(first, other)) = seen.get(&folded) {
             let (item, other) = (item.to_owned(), other.to_owned());
             errors.push(SpecError::Duplicate { field, position, item, first, other });

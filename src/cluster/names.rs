@@ -4,8 +4,9 @@ use std::net::Ipv6Addr;
 
 /// Longest name of a directory in bytes. (Linux NAME_MAX)
 const NAME_MAX_LEN: usize = 255;
-/// Names of other entries beside the servers' directories.
-const RESERVED: [&str; 2] = ["cluster.json", "lost+found"];
+/// Names of other entries beside the servers' directories, and of those in one: a directory that has one of these is taken for
+/// a server's own.
+const RESERVED: [&str; 5] = ["cluster.json", "lost+found", "raft-log.db", "raft-stable.db", "snapshots"];
 
 /// Why a text can't be an id. An id is also the name of the server's directory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +45,7 @@ pub enum IdError {
 }
 
 /// Checks that `id` is safe as the name of a directory.
-pub(super) fn check_id(id: &str) -> Result<(), IdError> {
+pub fn check_id(id: &str) -> Result<(), IdError> {
     if id.is_empty() {
         return Err(IdError::Empty);
     }
@@ -133,6 +134,20 @@ pub fn check_address(address: &str) -> Result<(), AddressError> {
     // parse alone would take "+1" and "01", which Go prints as other texts.
     let canonical = port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
     if canonical { Ok(()) } else { Err(AddressError::Port { found: port.to_owned() }) }
+}
+
+/// One spelling for all that mean the same host and port: host names without case and without the dot at their end, IPv6
+/// addresses as RFC 5952 writes them.
+pub(crate) fn canonical_address(address: &str) -> String {
+    let Some((host, port)) = address.rsplit_once(':') else { return address.to_lowercase() };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bare.map(|bare| bare.split_once('%').unwrap_or((bare, ""))) {
+        Some((ip, zone)) => match ip.parse::<Ipv6Addr>() {
+            Ok(ip) => format!("[{ip}%{zone}]:{port}"),
+            Err(_) => address.to_lowercase(),
+        },
+        None => format!("{}:{port}", host.strip_suffix('.').unwrap_or(host).to_lowercase()),
+    }
 }
 
 fn check_ipv6(host: &str) -> Result<(), AddressError> {

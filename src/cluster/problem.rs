@@ -35,7 +35,7 @@ pub enum SpecError {
     /// A text that can't be an address.
     #[error("item {position} {item:?} {error}")]
     Address { position: usize, item: String, error: AddressError },
-    /// Two items of one list are the same, perhaps except for case. `item` is the later one.
+    /// Two items of one list are the same, perhaps except for case or spelling. `item` is the later one.
     #[error("item {position} {item:?} is the same as item {first} {other:?}{}", except_for_case(.item, .other))]
     Duplicate { field: SpecField, position: usize, item: String, first: usize, other: String },
     /// A nonvoter that isn't a server.
@@ -73,7 +73,11 @@ impl SpecError {
 }
 
 fn except_for_case(item: &str, other: &str) -> &'static str {
-    if item == other { "" } else { " except for case" }
+    match item {
+        _ if item == other => "",
+        _ if item.to_lowercase() == other.to_lowercase() => " except for case",
+        _ => " in another spelling",
+    }
 }
 
 /// Everything that is wrong, one thing a line; at least one.

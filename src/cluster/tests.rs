@@ -97,6 +97,21 @@ fn lists_of_different_lengths_are_refused() {
 }
 
 #[test]
+fn one_address_in_two_spellings_is_refused() {
+    for (first, second) in [
+        ("seq-1.example.:50050", "seq-1.example:50050"),
+        ("[2001:db8::1]:50050", "[2001:db8:0:0::1]:50050"),
+        ("[2001:DB8::1]:50050", "[2001:db8::1]:50050"),
+    ] {
+        let nodes = format!("{first},{second}");
+        let text = SpecText { nodes: &nodes, server_ids: "a,b", initial_leader: "a", ..GOOD };
+        let errors = ClusterSpec::parse(&text).unwrap_err();
+        let expected = format!("item 2 {second:?} is the same as item 1 {first:?}");
+        assert!(errors.to_string().starts_with(&expected), "{errors}");
+    }
+}
+
+#[test]
 fn duplicates_that_differ_in_case_alone_are_refused() {
     let found = errors(&SpecText { nodes: "H:1,h:1,x:1", server_ids: "a,b,A", ..GOOD });
     let lines: Vec<String> = found.iter().map(ToString::to_string).collect();

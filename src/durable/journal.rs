@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::FileType;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
@@ -175,7 +176,13 @@ fn read_journal(stage: &Directory) -> Result<Decided, Error> {
     });
     match read {
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Decided::Nothing),
-        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => Ok(Decided::Unknown),
+        // What isn't a file, or leads elsewhere, is not what this tool wrote.
+        Err(source)
+            if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
+                || Errno::from_io_error(&source) == Some(Errno::LOOP) =>
+        {
+            Ok(Decided::Unknown)
+        }
         Err(source) => Err(Error::Io { doing: "reading", path, source }),
         Ok(bytes) => match Journal::decode(&bytes) {
             Ok(journal) => Ok(Decided::Entries(journal)),

@@ -1,5 +1,6 @@
 //! What is there now against what would be there, and the guards that look at both.
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::place::Place;
@@ -7,7 +8,7 @@ use super::stage::Staged;
 use super::{Error, FileChange, NodeChange, Options, Plan, guard};
 use crate::backup::{Backup, NodeInfo};
 use crate::raft::{META_FILE, STATE_FILE};
-use crate::state::dir::SNAPSHOTS_DIR;
+use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 use crate::state::{Depth, Node, Servers, StateDir, has_state};
 
 pub(super) struct Comparison<'a> {
@@ -78,19 +79,18 @@ impl Comparison<'_> {
 
     /// What the server `name` has, or will have when what was interrupted is settled.
     fn now(&self, name: &str) -> Result<Now, Error> {
-        let directory = self.place.directory_after(self.staged.staging.root(), name);
-        if !has_state(&directory)? {
-            return Ok(Now::default());
-        }
-        Ok(match Node::read(&StateDir::new(&directory), Depth::Content, &mut |_| {}) {
-            Err(error) => Now { node: None, unreadable: Some(error.to_string()) },
-            Ok(node) if node.is_readable() => Now { node: Some(node), unreadable: None },
-            Ok(node) => {
-                let missing = [&node.log_store, &node.stable_store].iter().any(|store| store.file_len.is_none());
-                let reason = if missing { "a database is missing" } else { "a database can't be read to its end" };
-                Now { node: Some(node), unreadable: Some(reason.to_owned()) }
+        let root = self.staged.staging.root();
+        if self.place.inside && root.is_interrupted() {
+            // Some of its files are still in a stage: a directory of links shows them together.
+            let fail = |source| Error::Io { doing: "making a directory in", path: std::env::temp_dir(), source };
+            let together = tempfile::Builder::new().prefix("op-conductor-init-").tempdir().map_err(fail)?;
+            for file in [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR] {
+                let target = std::path::absolute(root.path_after(file)).map_err(fail)?;
+                symlink(target, together.path().join(file)).map_err(fail)?;
             }
-        })
+            return read_now(together.path());
+        }
+        read_now(&self.place.directory_after(root, name))
     }
 
     /// Other servers of the cluster, as far as the user named them or they are in the same directory.
@@ -144,4 +144,19 @@ impl Comparison<'_> {
         let files = self.backup.manifest().files.iter().map(|file| &file.path);
         files.filter(|path| is_asked_for(path) && self.place.file_target(path).is_none()).cloned().collect()
     }
+}
+
+fn read_now(directory: &Path) -> Result<Now, Error> {
+    if !has_state(directory)? {
+        return Ok(Now::default());
+    }
+    Ok(match Node::read(&StateDir::new(directory), Depth::Content, &mut |_| {}) {
+        Err(error) => Now { node: None, unreadable: Some(error.to_string()) },
+        Ok(node) if node.is_readable() => Now { node: Some(node), unreadable: None },
+        Ok(node) => {
+            let missing = [&node.log_store, &node.stable_store].iter().any(|store| store.file_len.is_none());
+            let reason = if missing { "a database is missing" } else { "a database can't be read to its end" };
+            Now { node: Some(node), unreadable: Some(reason.to_owned()) }
+        }
+    })
 }

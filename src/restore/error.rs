@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::cluster::{AddressError, IdError};
 use crate::durable::IoError;
 use crate::raft::ConfigurationError;
 use crate::state::{self, dir, rename};
@@ -76,6 +77,36 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A new id that can't be one.
+    #[error("the id {id:?} {reason}")]
+    BadId {
+        /// The id.
+        id: String,
+        /// Why.
+        reason: IdError,
+    },
+    /// A new address that nobody can dial.
+    #[error("the address {address:?} {reason}")]
+    BadAddress {
+        /// The address.
+        address: String,
+        /// Why.
+        reason: AddressError,
+    },
+    /// A new name that is another member's in another spelling.
+    #[error("{name:?} is the same as {other:?} in another spelling")]
+    SameName {
+        /// The new name.
+        name: String,
+        /// The other member's.
+        other: String,
+    },
+    /// The backup's own directory, or a server's copy in it.
+    #[error("{} is inside the backup", path.display())]
+    IntoBackup {
+        /// The state directory.
+        path: PathBuf,
+    },
     /// Members that raft would refuse.
     #[error("the members with their new names")]
     BadNames(#[from] ConfigurationError),
@@ -116,9 +147,14 @@ impl Error {
             Error::Backup(error) => error.is_refusal(),
             Error::State(error) => error.is_refusal(),
             Error::Durable(error) => error.is_refusal(),
-            Error::OneDirectory { .. } | Error::Inside { .. } | Error::RenameAlone { .. } | Error::BadNames { .. } => {
-                true
-            }
+            Error::OneDirectory { .. }
+            | Error::Inside { .. }
+            | Error::IntoBackup { .. }
+            | Error::RenameAlone { .. }
+            | Error::BadNames { .. }
+            | Error::BadId { .. }
+            | Error::BadAddress { .. }
+            | Error::SameName { .. } => true,
             _ => false,
         }
     }

@@ -217,9 +217,13 @@ fn chosen(backup: &Backup, options: &Options<'_>) -> Result<Vec<(String, String)
     Ok(chosen.into_iter().map(|id| (id.clone(), options.rename.id(&id))).collect())
 }
 
-/// A backup that is in what is replaced would be gone from where it was named.
+/// A backup that is in what is replaced would be gone from where it was named, and one in which something is replaced would be
+/// one no more.
 fn refuse_inside(backup: &Path, place: &Place) -> Result<(), Error> {
     let looking = |source| Error::Io { doing: "looking at", path: backup.to_owned(), source };
+    if backup.is_dir() && durable::is_within(&place.root, [backup]).map_err(looking)? {
+        return Err(Error::IntoBackup { path: place.root.clone() });
+    }
     let dirs = if place.inside { Vec::new() } else { place.dirs() };
     match durable::is_within(backup, dirs.iter().map(StateDir::path)).map_err(looking)? {
         true => Err(Error::Inside { backup: backup.to_owned() }),

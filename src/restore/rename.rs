@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Error;
 use crate::backup::NodeInfo;
-use crate::cluster::CLUSTER_FILE;
+use crate::cluster::{CLUSTER_FILE, canonical_address, check_address, check_id};
 use crate::durable::ReadError;
 use crate::raft::{Configuration, Server};
 use crate::state::rename::{self, NewNames};
@@ -68,8 +68,32 @@ impl Rename {
                 return Err(Error::UnknownName { what: "address", name: old.clone() });
             }
         }
+        for (_, id) in &self.servers {
+            check_id(id).map_err(|reason| Error::BadId { id: id.clone(), reason })?;
+        }
+        for (_, address) in &self.addresses {
+            check_address(address).map_err(|reason| Error::BadAddress { address: address.clone(), reason })?;
+        }
         for configuration in configurations {
-            self.configuration(configuration)?;
+            let renamed = self.configuration(configuration)?;
+            self.refuse_same(&renamed)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses new names that are others' in another spelling, as for a new cluster.
+    fn refuse_same(&self, renamed: &Configuration) -> Result<(), Error> {
+        let servers = &renamed.servers;
+        for (_, id) in &self.servers {
+            if let Some(other) = servers.iter().find(|it| it.id != *id && it.id.to_lowercase() == id.to_lowercase()) {
+                return Err(Error::SameName { name: id.clone(), other: other.id.clone() });
+            }
+        }
+        for (_, address) in &self.addresses {
+            let is_same = |other: &str| other != address && canonical_address(other) == canonical_address(address);
+            if let Some(other) = servers.iter().find(|server| is_same(&server.address)) {
+                return Err(Error::SameName { name: address.clone(), other: other.address.clone() });
+            }
         }
         Ok(())
     }

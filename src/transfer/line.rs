@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use crate::report::Progress;
 
 /// Bytes of the longest payload: bbolt takes no longer value.
 const MAX_PAYLOAD_LEN: u64 = (1 << 31) - 2;
+
+/// Bytes of the longest line: a payload of more than 128 MiB belongs in a file of its own.
+const MAX_LINE_LEN: u64 = 256 << 20;
 
 /// An entry as a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +96,12 @@ pub enum LineError {
     /// The data is there twice.
     #[error("both data and data_file")]
     TwiceData,
+    /// A line that goes on and on.
+    #[error("expected a line of less than {most} bytes")]
+    TooLong {
+        /// Bytes that a line must stay below.
+        most: u64,
+    },
     /// A payload in a file, and no directory of such files.
     #[error("data_file: the directory of payload files is missing")]
     NoPayloads,
@@ -227,9 +236,13 @@ impl<'p, R: BufRead> Lines<'p, R> {
             self.text.clear();
             self.number += 1;
             let line = self.number;
-            let read = self.lines.read_line(&mut self.text).map_err(|source| Error::Read { line, source })?;
+            let mut bounded = (&mut self.lines).take(MAX_LINE_LEN);
+            let read = bounded.read_line(&mut self.text).map_err(|source| Error::Read { line, source })?;
             if read == 0 {
                 return Ok(None);
+            }
+            if read as u64 == MAX_LINE_LEN {
+                return Err(Error::Line { line, source: LineError::TooLong { most: MAX_LINE_LEN } });
             }
             self.progress.advance(read as u64);
             if !self.text.trim().is_empty() {

@@ -341,3 +341,119 @@ fn a_clusters_stopped_state_takes_other_addresses_from_its_own_backup() {
     let (code, stdout, stderr) = place.restore(&backup, &[&["--force"], &renames[..]].concat());
     assert_eq!(code, 0, "its vote names the old address, and is the same vote: {stdout}{stderr}");
 }
+
+#[test]
+fn a_backup_is_not_restored_into_itself() {
+    let place = Place::new();
+    let backup = place.backup(&place.state);
+    let before = tree(&backup);
+    for into in [backup.clone(), backup.join("a")] {
+        let (code, _, stderr) = restore(&backup, &into, &["--force", "--node", "a"]);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains("is inside the backup"), "{stderr}");
+    }
+    assert!(tree(&backup) == before);
+}
+
+#[test]
+fn new_names_are_judged_as_those_of_a_new_cluster() {
+    let place = Place::new();
+    let backup = place.backup(&place.state);
+    let new = place.path("new");
+    let id = |id: &str| format!("a={id}");
+    let address = |address: &str| format!("a.example:50050={address}");
+    let ids =
+        [".op-conductor-init-x", "../x", "x/y", "cluster.json", "snapshots", "raft-log.db", ".", "x y", "a\nb", "B"];
+    let addresses = ["nonsense", "a:0", "http://x:1", "a b:1", "b.example.:50050", "B.example:50050"];
+    let renames = ids.map(|it| ("--rename-server", id(it))).into_iter();
+    for (flag, rename) in renames.chain(addresses.map(|it| ("--rename-address", address(it)))) {
+        let (code, _, stderr) = restore(&backup, &new, &["--force", flag, &rename]);
+        assert_eq!(code, 1, "{rename:?}: {stderr}");
+        assert!(!new.exists(), "{rename:?}");
+    }
+    assert_eq!(restore(&backup, &new, &["--force", "--rename-server", "a=A1"]).0, 0);
+}
+
+#[test]
+fn a_report_takes_the_place_of_a_link_and_not_of_what_that_leads_to() {
+    let place = Place::new();
+    let before = tree(&place.state);
+    symlink(place.state.join("a/raft-log.db"), place.path("report.xml")).unwrap();
+    let pipe = place.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let verify = |report: &Path| {
+        let flags = ["verify", "--state-dir", place.state.to_str().unwrap(), "--junit", report.to_str().unwrap()];
+        run(&flags)
+    };
+    assert_eq!(verify(&place.path("report.xml")).0, 0);
+    assert!(!place.path("report.xml").is_symlink());
+    assert_eq!(verify(&place.state.join("a/raft-log.db")).0, 2);
+    assert_eq!(verify(&pipe).0, 2, "nobody is waited for");
+    fs::create_dir(place.path("man")).unwrap();
+    symlink(place.state.join("b/raft-log.db"), place.path("man/op-conductor-init.1")).unwrap();
+    assert_eq!(run(&["man", "--output-dir", place.path("man").to_str().unwrap()]).0, 0);
+    assert!(tree(&place.state) == before);
+}
+
+#[test]
+fn what_was_done_is_said_although_the_answer_can_not_be_written() {
+    let place = Place::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_op-conductor-init"))
+        .args(["compact", "--in-place", "--state-dir", place.state.to_str().unwrap()])
+        .stdout(File::options().write(true).open("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.starts_with("error: compacted, but the answer could not be written"), "{stderr}");
+}
+
+#[test]
+fn a_signal_at_the_prompt_leaves_nothing_behind() {
+    use std::io::Write;
+    let place = Place::new();
+    let backup = place.backup(&place.newer);
+    let before = tree(&place.state);
+    let program = env!("CARGO_BIN_EXE_op-conductor-init");
+    let command = format!("{program} restore --backup-dir {} --state-dir {}", backup.display(), place.state.display());
+    let mut child = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut shown, mut stdout) = (Vec::new(), child.stdout.take().unwrap());
+    while !String::from_utf8_lossy(&shown).contains("[y/N]") {
+        let mut bytes = [0; 4096];
+        let len = std::io::Read::read(&mut stdout, &mut bytes).unwrap();
+        assert!(len > 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&bytes[..len]);
+    }
+    child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 2));
+    assert!(tree(&place.state) == before);
+}
+
+#[test]
+fn an_archive_that_another_tool_packed_is_named_as_what_it_is() {
+    let place = Place::new();
+    let backup = place.backup(&place.state);
+    let (above, name) = (backup.parent().unwrap(), backup.file_name().unwrap());
+    for (file, flags, said) in [
+        ("plain.tar", "-cf", "a tar archive without zstd"),
+        ("gzip.tar.gz", "-czf", "a gzip file"),
+        ("zstd.tar.zst", "--sort=name --zstd -cf", "expected manifest.json first in the archive"),
+    ] {
+        let archive = place.path(file);
+        let mut tar = Command::new("tar");
+        tar.current_dir(above).args(flags.split(' ')).arg(&archive);
+        // Directories first, as tar itself finds them.
+        assert!(tar.arg("--exclude=manifest.json").arg(name).status().unwrap().success());
+        let (code, _, stderr) = run(&["backups", "verify", archive.to_str().unwrap()]);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains(said) && stderr.contains("unpack it with tar"), "{stderr}");
+    }
+    let (code, _, stderr) = run(&["backups", "verify", "/etc/passwd"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("expected a directory or a .tar.zst archive"), "{stderr}");
+}

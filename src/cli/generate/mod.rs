@@ -122,10 +122,11 @@ impl Generate {
         };
         generate::check_only(&plan, self.only.as_deref()).map_err(failure)?;
         let outcome = if self.dry_run { self.look(&plan).map(|()| None)? } else { Some(self.write(&plan)?) };
-        match self.format.get() {
+        let printed = match self.format.get() {
             Format::Text => print(&text::answer(&plan, self, outcome.as_ref())),
             Format::Json => print_json(&Answer::new(&plan, &self.output_dir, self.page_size, outcome.as_ref())),
-        }
+        };
+        printed.map_err(|failure| if self.dry_run { failure } else { failure.after("written") })
     }
 
     /// The unsafe head, when one is asked for.

@@ -75,8 +75,10 @@ impl Import {
             }
         };
         match self.format.get() {
-            Format::Text => print(&text(directory, imported))?,
-            Format::Json => print_json(&Answer { state_dir: shown(directory), imported })?,
+            Format::Text => print(&text(directory, imported)).map_err(|it| it.after("imported"))?,
+            Format::Json => {
+                print_json(&Answer { state_dir: shown(directory), imported }).map_err(|it| it.after("imported"))?
+            }
         }
         Ok(Verdict::Fine)
     }
