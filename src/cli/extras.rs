@@ -19,7 +19,7 @@ Examples:
   op-conductor-init completions bash \\
     > /usr/share/bash-completion/completions/op-conductor-init
   op-conductor-init completions zsh > ~/.zfunc/_op-conductor-init")]
-pub(super) struct Completions {
+pub(super) struct CompletionsOptions {
     /// Which shell
     shell: Shell,
 }
@@ -30,13 +30,13 @@ pub(super) struct Completions {
 Examples:
   op-conductor-init man --output-dir /usr/local/share/man/man1
   op-conductor-init man --output-dir . && man ./op-conductor-init-verify.1")]
-pub(super) struct Man {
+pub(super) struct ManOptions {
     /// Directory to write them to; it must exist
     #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
 }
 
-impl Completions {
+impl CompletionsOptions {
     pub(super) fn run(&self, mut command: Command) -> Result<Verdict, Failure> {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut command, NAME, &mut text);
@@ -50,9 +50,11 @@ impl Completions {
     }
 }
 
-impl Man {
+impl ManOptions {
     pub(super) fn run(&self, command: Command) -> Result<Verdict, Failure> {
-        let mut command = command.name(NAME).disable_help_subcommand(true);
+        // The pages of verbs have the version, and no flag for it, as the verbs.
+        let command = command.name(NAME).disable_help_subcommand(true).propagate_version(true);
+        let mut command = command.mut_subcommands(|verb| verb.disable_version_flag(true));
         command.build();
         write_pages(&command, &self.output_dir)?;
         Ok(Verdict::Fine)
@@ -72,7 +74,9 @@ fn write_pages(command: &Command, directory: &Path) -> Result<(), Failure> {
 
 /// What follows the options in help has sections of its own in a man page: clap_mangen puts all of it under EXTRA.
 fn sections(page: &str) -> String {
-    let Some((head, extra)) = page.split_once("\n.SH EXTRA\n") else { return page.to_owned() };
+    // Names of variables are copied from here: without hyphens of the page's own.
+    let page = page.replacen("\n.SH NAME\n", "\n.nh\n.SH NAME\n", 1);
+    let Some((head, extra)) = page.split_once("\n.SH EXTRA\n") else { return page };
     let mut text = head.to_owned() + "\n";
     let mut section = "";
     for line in extra.lines() {

@@ -65,7 +65,7 @@ or use the image that docker/build.sh makes. It needs Docker to run.";
 /// generate writes the first state of a whole cluster, so that all servers start as equals and the named leader leads
 /// first. info and verify read the state of any server, running or not, and change nothing.
 #[derive(Debug, Parser)]
-#[command(name = "op-conductor-init", version, propagate_version = true, max_term_width = 80, after_help = EXIT_STATUS)]
+#[command(name = "op-conductor-init", version, max_term_width = 80, after_help = EXIT_STATUS)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -77,19 +77,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Generate(Box<generate::Generate>),
+    Generate(Box<generate::Options>),
     Info(info::Options),
     Verify(verify::Options),
     Explain(explain::Options),
-    Log(Box<log::LogCommand>),
-    Pages(pages::Pages),
-    Snapshot(snapshot::SnapshotCommand),
+    Log(Box<log::Options>),
+    Pages(pages::Options),
+    Snapshot(snapshot::Options),
     Compact(compact::Options),
     Backup(backup::Options),
-    Backups(backups::Backups),
+    Backups(backups::Options),
     Restore(Box<restore::Options>),
     #[cfg(feature = "payload")]
-    Recover(recover::RecoverCommand),
+    Recover(recover::Options),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
     /// Boot a cluster's state on real op-conductor or raft, in containers (not in this build)
@@ -99,8 +99,8 @@ enum Verb {
         #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
         _ignored: Vec<OsString>,
     },
-    Completions(extras::Completions),
-    Man(extras::Man),
+    Completions(extras::CompletionsOptions),
+    Man(extras::ManOptions),
 }
 
 /// Runs the command and says how it ended.
