@@ -31,21 +31,21 @@ Exit status:
 /// List, verify or prune backups
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
-pub(super) struct Backups {
+pub(super) struct Options {
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    List(List),
-    Verify(Verify),
-    Prune(Prune),
+    List(ListOptions),
+    Verify(VerifyOptions),
+    Prune(PruneOptions),
 }
 
 /// List the backups in a directory, by their manifests
 #[derive(Debug, Args)]
-struct List {
+struct ListOptions {
     /// The directory (backup's --backup-dir)
     #[arg(value_name = "DIR")]
     backup_dir: PathBuf,
@@ -58,7 +58,7 @@ struct List {
 ///
 /// An archive is unpacked to the directory for temporary files (TMPDIR) for that.
 #[derive(Debug, Args)]
-struct Verify {
+struct VerifyOptions {
     /// A backup: directory or archive
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
@@ -72,7 +72,7 @@ struct Verify {
 /// Directories without a manifest of this tool are left alone, and so are symbolic links. When a backup can't be read because of an
 /// I/O error, nothing is removed.
 #[derive(Debug, Args)]
-struct Prune {
+struct PruneOptions {
     /// The directory (backup's --backup-dir)
     #[arg(value_name = "DIR")]
     backup_dir: PathBuf,
@@ -89,7 +89,7 @@ struct Prune {
     format: FormatOption,
 }
 
-impl Backups {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match &self.verb {
             Verb::List(list) => list.run(),
@@ -99,7 +99,7 @@ impl Backups {
     }
 }
 
-impl List {
+impl ListOptions {
     fn run(&self) -> Result<Verdict, Failure> {
         let listed = backup::list(&self.backup_dir).map_err(failure)?;
         match self.format.get() {
@@ -135,7 +135,7 @@ pub(super) fn list_row(it: &Listed) -> Vec<String> {
     ]
 }
 
-impl Verify {
+impl VerifyOptions {
     fn run(&self) -> Result<Verdict, Failure> {
         let verified = backup::verify(&self.backup, None, &Bar::bytes("verify")).map_err(failure)?;
         let (manifest, report) = (verified.backup.manifest(), &verified.report);
@@ -166,7 +166,7 @@ fn of(manifest: &backup::Manifest) -> String {
     format!("{servers}, {}, made {time} of {}", bytes(manifest.total_size()), manifest.source)
 }
 
-impl Prune {
+impl PruneOptions {
     fn run(&self) -> Result<Verdict, Failure> {
         let pruned = backup::prune(&self.backup_dir, self.keep.get(), self.dry_run).map_err(failure)?;
         for name in &pruned.last_sound {

@@ -19,7 +19,7 @@ Examples:
   op-conductor-init completions bash \\
     > /usr/share/bash-completion/completions/op-conductor-init
   op-conductor-init completions zsh > ~/.zfunc/_op-conductor-init")]
-pub(super) struct Completions {
+pub(super) struct CompletionsOptions {
     /// Which shell
     shell: Shell,
 }
@@ -30,13 +30,13 @@ pub(super) struct Completions {
 Examples:
   op-conductor-init man --output-dir /usr/local/share/man/man1
   op-conductor-init man --output-dir . && man ./op-conductor-init-verify.1")]
-pub(super) struct Man {
+pub(super) struct ManOptions {
     /// Directory to write them to; it must exist
     #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
 }
 
-impl Completions {
+impl CompletionsOptions {
     pub(super) fn run(&self, mut command: Command) -> Result<Verdict, Failure> {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut command, NAME, &mut text);
@@ -50,7 +50,7 @@ impl Completions {
     }
 }
 
-impl Man {
+impl ManOptions {
     pub(super) fn run(&self, command: Command) -> Result<Verdict, Failure> {
         // The pages of verbs have the version, and no flag for it, as the verbs.
         let command = command.name(NAME).disable_help_subcommand(true).propagate_version(true);

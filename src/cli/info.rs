@@ -17,7 +17,7 @@ use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use op_conductor_init::state::entries::Entries;
 use op_conductor_init::state::{Depth, Node, Servers, StateDir};
 
-const AFTER_HELP: &str = "\
+const HELP: &str = "\
 Examples:
   One server, its last 20 entries:
     op-conductor-init info --state-dir ./raft-state/sequencer-1 --entries 20
@@ -32,7 +32,7 @@ Exit status: 0 shown; 2 there is no state, or it could not be read.";
 
 /// Show the content of a server's directory: term, vote, log, members, and whether it will campaign
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = HELP)]
 pub(super) struct Options {
     #[command(flatten)]
     state_dir: StateDirOption,

@@ -77,19 +77,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Generate(Box<generate::Generate>),
+    Generate(Box<generate::Options>),
     Info(info::Options),
     Verify(verify::Options),
     Explain(explain::Options),
-    Log(Box<log::LogCommand>),
-    Pages(pages::Pages),
-    Snapshot(snapshot::SnapshotCommand),
+    Log(Box<log::Options>),
+    Pages(pages::Options),
+    Snapshot(snapshot::Options),
     Compact(compact::Options),
     Backup(backup::Options),
-    Backups(backups::Backups),
+    Backups(backups::Options),
     Restore(Box<restore::Options>),
     #[cfg(feature = "payload")]
-    Recover(recover::RecoverCommand),
+    Recover(recover::Options),
     #[cfg(feature = "gate")]
     Gate(Box<gate::Gate>),
     /// Boot a cluster's state on real op-conductor or raft, in containers (not in this build)
@@ -99,8 +99,8 @@ enum Verb {
         #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
         _ignored: Vec<OsString>,
     },
-    Completions(extras::Completions),
-    Man(extras::Man),
+    Completions(extras::CompletionsOptions),
+    Man(extras::ManOptions),
 }
 
 /// Runs the command and says how it ended.

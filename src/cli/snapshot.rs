@@ -33,7 +33,7 @@ Exit status:
 /// Show and check the snapshots of a server
 #[derive(Debug, Args)]
 #[command(after_help = HELP, mut_arg("format", |arg| arg.global(true)))]
-pub(super) struct SnapshotCommand {
+pub(super) struct Options {
     #[command(subcommand)]
     verb: Option<Verb>,
 
@@ -58,7 +58,7 @@ enum Verb {
     Check,
 }
 
-impl SnapshotCommand {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let state_dir = self.state_dir.as_deref().ok_or_else(|| Failure::unable(anyhow!("--state-dir is missing")))?;
         if !state_dir.is_dir() {

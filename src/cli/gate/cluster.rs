@@ -31,11 +31,11 @@ pub(super) struct ClusterOptions {
     #[arg(long, value_name = "ID", requires = "nodes")]
     initial_leader: Option<String>,
 
-    /// Ids of those that never vote
+    /// Ids of the servers that never vote
     #[arg(long, value_name = "LIST", requires = "nodes")]
     nonvoters: Option<String>,
 
-    /// Who may win the first election
+    /// Who can win the first election
     #[arg(long, value_name = "WHO", requires = "nodes", value_parser = PossibleValuesParser::new(["named", "open"]).map(|text| crate::cli::generate::election(&text)))]
     election: Option<Election>,
 

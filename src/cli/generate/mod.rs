@@ -46,7 +46,7 @@ Exit status:
 /// or none.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
-pub(crate) struct Generate {
+pub(crate) struct Options {
     /// Addresses of all servers: host:port, separated by commas. The other servers must be able to dial them
     #[arg(long, value_name = "LIST")]
     nodes: String,
@@ -109,7 +109,7 @@ pub(crate) struct Generate {
     head: super::head::HeadOptions,
 }
 
-impl Generate {
+impl Options {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let spec = ClusterSpec::parse(&self.spec_text()).map_err(|errors| spec_failure(&errors))?;
         for warning in spec.warnings() {

@@ -9,12 +9,12 @@ use op_conductor_init::payload::{Head, Release};
 use op_conductor_init::plan::{NodePlan, Plan, Role};
 use op_conductor_init::raft::{Log, LogType};
 
-use super::{Generate, change_word};
+use super::{Options, change_word};
 
 /// Writing to a string can't fail.
 const INFALLIBLE: &str = "a string takes all text";
 
-pub(super) fn answer(plan: &Plan<'_>, options: &Generate, outcome: Option<&Outcome>) -> String {
+pub(super) fn answer(plan: &Plan<'_>, options: &Options, outcome: Option<&Outcome>) -> String {
     let mut out = String::new();
     headline(&mut out, plan).expect(INFALLIBLE);
     match outcome {
@@ -48,7 +48,7 @@ pub(super) fn head_of(plan: &Plan<'_>) -> Option<Head> {
     plan.payload().and_then(|payload| Head::peek(payload).ok())
 }
 
-fn files(out: &mut String, plan: &Plan<'_>, options: &Generate, outcome: &Outcome) -> std::fmt::Result {
+fn files(out: &mut String, plan: &Plan<'_>, options: &Options, outcome: &Outcome) -> std::fmt::Result {
     let dir = &options.output_dir;
     for (server, change) in plan.spec().configuration().servers.iter().zip(&outcome.nodes) {
         writeln!(out, "  {}/  {}", dir.join(&server.id).display(), change_word(*change))?;
@@ -56,7 +56,7 @@ fn files(out: &mut String, plan: &Plan<'_>, options: &Generate, outcome: &Outcom
     writeln!(out, "  {}  {}\n", dir.join(CLUSTER_FILE).display(), change_word(outcome.cluster_file))
 }
 
-fn next_steps(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt::Result {
+fn next_steps(out: &mut String, plan: &Plan<'_>, options: &Options) -> std::fmt::Result {
     let dir = options.output_dir.display();
     writeln!(
         out,
@@ -80,7 +80,7 @@ fn next_steps(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt
     Ok(())
 }
 
-fn warnings(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt::Result {
+fn warnings(out: &mut String, plan: &Plan<'_>, options: &Options) -> std::fmt::Result {
     let leader = &plan.spec().leader().id;
     writeln!(out, "\nBefore you start")?;
     match head_of(plan) {
@@ -105,7 +105,7 @@ fn warnings(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt::
     writeln!(
         out,
         "  - One directory alone is dangerous: in a cluster that has run, it makes its
-    server forget entries and votes, and blocks can be lost. Generate all
+    server forget entries and votes, and blocks can be lost. Options all
     servers or none. To bring back one, remove it from the cluster and add it
     again with an empty directory."
     )?;
@@ -128,7 +128,7 @@ fn head_warning(out: &mut String, head: &Head) -> std::fmt::Result {
     )
 }
 
-fn dry_run(out: &mut String, plan: &Plan<'_>, options: &Generate) -> std::fmt::Result {
+fn dry_run(out: &mut String, plan: &Plan<'_>, options: &Options) -> std::fmt::Result {
     for node in plan.nodes() {
         node_table(out, &node, options)?;
     }
@@ -157,7 +157,7 @@ election is held in term {next}."
     }
 }
 
-fn node_table(out: &mut String, node: &NodePlan<'_>, options: &Generate) -> std::fmt::Result {
+fn node_table(out: &mut String, node: &NodePlan<'_>, options: &Options) -> std::fmt::Result {
     let role = match node.role {
         Role::Leader => "initial leader".to_owned(),
         Role::Follower(number) => format!("follower {number}"),

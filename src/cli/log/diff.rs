@@ -27,7 +27,7 @@ first leader replace those of the others. One log may also be shorter, or
 begin later.
 
 Exit status: 0 equal where both have entries; 1 different; 2 inconclusive.")]
-pub(super) struct Diff {
+pub(super) struct Options {
     /// A server's directory
     a: PathBuf,
 
@@ -47,7 +47,7 @@ struct Common {
     differs: Option<(Index, Vec<u8>, Vec<u8>)>,
 }
 
-impl Diff {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let bounds = [bounds(&self.a)?, bounds(&self.b)?];
         let from = bounds[0].zip(bounds[1]).map_or(Index(0), |(a, b)| a.0.max(b.0));

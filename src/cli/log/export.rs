@@ -22,7 +22,7 @@ Examples:
     --payloads ./blocks 100..200 > some.ndjson
 
 Exit status: 0 exported; 2 no log, damage, or an I/O error.")]
-pub(super) struct Export {
+pub(super) struct Options {
     #[command(flatten)]
     directory: StateDirOption,
 
@@ -35,7 +35,7 @@ pub(super) struct Export {
     payloads: Option<PathBuf>,
 }
 
-impl Export {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let directory = self.directory.path()?;
         let bounds = open("--state-dir", directory, Index(0))?.bounds().map_err(failure)?;

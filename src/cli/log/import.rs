@@ -39,7 +39,7 @@ Exit status:
   1  refused: the directory exists
   2  a line is not an entry, an entry is missing or appears twice, a term goes
      back, or an I/O error; nothing was made")]
-pub(super) struct Import {
+pub(super) struct Options {
     #[command(flatten)]
     directory: StateDirOption,
 
@@ -59,7 +59,7 @@ pub(super) struct Import {
     format: FormatOption,
 }
 
-impl Import {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let directory = self.directory.path()?;
         if directory.symlink_metadata().is_ok() {

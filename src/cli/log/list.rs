@@ -14,7 +14,7 @@ use crate::cli::progress::Bar;
 use crate::cli::values::Format;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
+pub(super) struct ListOptions {
     #[command(flatten)]
     directory: StateDirOption,
 
@@ -33,7 +33,7 @@ pub(super) struct List {
     format: FormatOption,
 }
 
-impl List {
+impl ListOptions {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let directory = self.directory.path()?;
         let bounds = open("--state-dir", directory, op_conductor_init::raft::Index(0))?.bounds().map_err(failure)?;

@@ -43,23 +43,23 @@ Exit status:
 /// Show the log of a server entry by entry; search, compare, count, export and import entries
 #[derive(Debug, Args)]
 #[command(after_help = HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub(super) struct LogCommand {
+pub(super) struct Options {
     #[command(subcommand)]
     verb: Option<LogVerb>,
     #[command(flatten)]
-    list: list::List,
+    list: list::ListOptions,
 }
 
 #[derive(Debug, Subcommand)]
 enum LogVerb {
-    Search(search::Search),
-    Diff(diff::Diff),
-    Stats(stats::Stats),
-    Export(export::Export),
-    Import(import::Import),
+    Search(search::Options),
+    Diff(diff::Options),
+    Stats(stats::Options),
+    Export(export::Options),
+    Import(import::Options),
 }
 
-impl LogCommand {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match &self.verb {
             None => self.list.run(),

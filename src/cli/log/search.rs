@@ -30,7 +30,7 @@ Examples:
     --type configuration --term 3..7
 
 Exit status: 0 found; 1 nothing found; 2 inconclusive.")]
-pub(super) struct Search {
+pub(super) struct Options {
     #[command(flatten)]
     directory: StateDirOption,
 
@@ -49,7 +49,7 @@ pub(super) struct Search {
     format: FormatOption,
 }
 
-impl Search {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let span = self.index.clone().map_or(0..=u64::MAX, |Span(span)| span);
         let found = self.in_log(&span)?;

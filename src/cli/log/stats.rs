@@ -30,7 +30,7 @@ Examples:
   op-conductor-init log stats --state-dir ./raft-state/sequencer-1 --format json
 
 Exit status: 0 counted; 2 inconclusive.")]
-pub(super) struct Stats {
+pub(super) struct Options {
     #[command(flatten)]
     directory: StateDirOption,
 
@@ -99,7 +99,7 @@ impl Summary {
     }
 }
 
-impl Stats {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         let mut entries = open("--state-dir", self.directory.path()?, Index(0))?;
         let mut counted = Summary::default();

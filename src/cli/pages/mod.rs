@@ -32,7 +32,7 @@ Exit status: 0 shown; 2 not a bolt file, unknown page, or an I/O error.";
 /// Show the pages of a bolt file: the use of each, and what is on it
 #[derive(Debug, Args)]
 #[command(after_help = HELP, mut_arg("format", |arg| arg.global(true)))]
-pub(super) struct Pages {
+pub(super) struct Options {
     /// The file: a raft-log.db, a raft-stable.db, or any other bbolt file
     file: PathBuf,
 
@@ -67,7 +67,7 @@ enum Verb {
     Map,
 }
 
-impl Pages {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match self.format.get() {
             Format::Text => {

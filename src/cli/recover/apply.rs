@@ -28,19 +28,19 @@ Examples:
   All servers in a new directory, to be copied to the machines:
     op-conductor-init recover apply plan.json --output-dir ./recovered
 
-What was there is kept in .replaced-<time>. A server whose state is not what the
-plan was made from is refused: it ran again, and what it holds now may count.
+The old state is kept in .replaced-<time>. A server whose state is not what the
+plan was made from is refused: it ran again, and its new entries may count.
 Applying a plan twice is fine.
 
 Exit status:
-  0  written, or the planned state was there already
+  0  written, or the planned state already existed
   1  refused; nothing was changed
-  2  could not: wrong usage, or an I/O error; nothing was changed";
+  2  failed: wrong usage, or an I/O error; nothing was changed";
 
 /// Write the state of a plan's servers
 ///
-/// Everything needed is in the plan, and the same plan gives the same bytes on any machine. All servers that are asked for
-/// are written, or none.
+/// Everything needed is in the plan, and the same plan gives the same bytes on any machine. Either all servers that are
+/// asked for are written or none.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Options {
@@ -48,15 +48,15 @@ pub(crate) struct Options {
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
 
-    /// Write to a new directory, which holds no other state
+    /// Write to a new directory, without other state
     #[arg(long, value_name = "DIR", conflicts_with = "state_dir", required_unless_present = "state_dir")]
     output_dir: Option<PathBuf>,
 
-    /// Replace state in place: the directory that holds the servers' directories, or with --only that server's own
+    /// Replace state in place: the parent of the servers' directories, or with --only that server's own directory
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
-    /// Write the state of this server alone
+    /// Write only the state of this server
     #[arg(long, value_name = "ID")]
     only: Option<String>,
 
@@ -95,8 +95,8 @@ impl Options {
         let row = |(id, change): &(String, Change)| {
             let words = match change {
                 Change::Written => "written",
-                Change::Unchanged => "unchanged: the planned state was there",
-                Change::GoneOn => "left as it is: it has gone on from the planned state",
+                Change::Unchanged => "unchanged: it already had the planned state",
+                Change::GoneOn => "left unchanged: it has run since, from the planned state",
             };
             vec![id.clone(), words.to_owned()]
         };

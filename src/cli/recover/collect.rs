@@ -23,8 +23,8 @@ Examples:
 
 Exit status:
   0  written
-  1  refused: another file is there
-  2  could not: no state, wrong usage, or an I/O error";
+  1  refused: another file exists there
+  2  failed: no state, wrong usage, or an I/O error";
 
 /// Write the facts that a plan needs of servers whose directories can't be brought
 ///

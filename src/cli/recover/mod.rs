@@ -30,16 +30,16 @@ The same verbs change addresses (--set), members (--add, --remove) and the head
 (--unsafe-head, --execution-rpc), and start a cluster from a backup:
   op-conductor-init recover plan BACKUP --execution-rpc URL --output plan.json
 
-What is refused has an id, such as RECOVER-001: `explain RECOVER-001` says what
-it means and what to do.";
+Each refusal has an id, such as RECOVER-001: `explain RECOVER-001` says what it
+means and what to do.";
 
 /// Start a cluster again that lost its quorum, its addresses or its head
 ///
 /// One plan for all servers, made once from what is left of them, then applied on each machine: the same plan gives the same
-/// bytes everywhere. It says before anything is changed whether a committed entry can be lost.
+/// bytes everywhere. Before anything is changed, it says whether a committed entry can be lost.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
-pub(super) struct RecoverCommand {
+pub(super) struct Options {
     #[command(subcommand)]
     verb: RecoverVerb,
 }
@@ -51,7 +51,7 @@ enum RecoverVerb {
     Collect(collect::Options),
 }
 
-impl RecoverCommand {
+impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match &self.verb {
             RecoverVerb::Plan(options) => options.run(),
@@ -72,9 +72,11 @@ fn failure(error: Error) -> Failure {
         ),
         Error::NoLeader { .. } => Some("--initial-leader ID"),
         Error::NoConfiguration => Some("name all members with --members, or with --server-ids and --nodes"),
-        Error::RanAgain { .. } => Some("plan anew, with this directory as it is now, and apply that to all servers"),
+        Error::RanAgain { .. } => {
+            Some("plan again with this directory as it is now, and apply that plan to all servers")
+        }
         Error::Unseen { .. } => Some(
-            "it may have more than the plan knows: plan anew with this directory, or move it away if it must not count",
+            "it may have more than the plan knows: plan again with this directory, or move it away if it must not count",
         ),
         Error::Existing { .. } => Some("name a new directory, or --state-dir to replace what the plan was made from"),
         Error::OneDirectory { .. } => Some("--only ID says which of them it is"),

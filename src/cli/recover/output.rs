@@ -15,7 +15,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::read(path) {
             Ok(there) if there == bytes => Ok(()),
             _ => Err(Failure::refused(anyhow!("--output: {} is there already, and is another file", path.display()))
-                .with_hint(Some("name a new file: servers may have been recovered by the one that is there"))),
+                .with_hint(Some("name a new file: servers may have been recovered by the existing one"))),
         },
         written => written.with_context(fail).map_err(Failure::unable),
     }

@@ -46,13 +46,13 @@ Examples:
       --execution-rpc http://localhost:8545 --output plan.json
 
 The base is the server with the highest last entry, by raft's own rule: its
-members and its head are taken, unless others are named. What speaks against the
+members and its head are used, unless others are named. Each objection to the
 plan has an id, which --allow takes; explain ID says more about it.
 
 Exit status:
   0  planned
-  1  refused: something speaks against it; no plan was written
-  2  could not: no state, no head, wrong usage, or an I/O error";
+  1  refused: there is an objection; no plan was written
+  2  failed: no state, no head, wrong usage, or an I/O error";
 
 /// Show what is left of a cluster and what can be lost, and plan how all servers start again
 ///
@@ -103,23 +103,23 @@ enum Which {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Members")]
 struct MemberOptions {
-    /// Id of the server that must lead first; without it the base's server
+    /// Server that must lead first [default: the base]
     #[arg(long, value_name = "ID")]
     initial_leader: Option<String>,
 
-    /// Another address for a member. Repeatable
+    /// New address for a member. Repeatable
     #[arg(long, value_name = "ID=HOST:PORT", value_parser = id_and_address, value_delimiter = ',')]
     set: Vec<(String, String)>,
 
-    /// A new member, which votes. Repeatable
+    /// New voting member. Repeatable
     #[arg(long, value_name = "ID=HOST:PORT", value_parser = id_and_address, value_delimiter = ',')]
     add: Vec<(String, String)>,
 
-    /// A member that will not be one. Repeatable
+    /// Member to leave out. Repeatable
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     remove: Vec<String>,
 
-    /// Ids of the members that don't vote: all others do. Without it each votes as before
+    /// Ids of the members that never vote; all others do [default: as before]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     nonvoters: Option<Vec<String>>,
 
@@ -240,6 +240,6 @@ impl MemberOptions {
 fn refusal(planned: &Planned) -> Failure {
     let flags: Vec<String> = planned.refused_by.iter().map(|id| format!("--allow {id}")).collect();
     let error = anyhow!("refused by {}: no plan was written", planned.refused_by.join(", "));
-    let hint = format!("explain ID says what each means; when what it asks for is done: {}", flags.join(" "));
+    let hint = format!("explain ID says what each means; once what it asks for is done, pass: {}", flags.join(" "));
     Failure::refused(error).with_hint(Some(hint)).after_answer()
 }

@@ -21,7 +21,7 @@ use op_conductor_init::report::Severity;
 use op_conductor_init::report::explain::Explanation;
 use op_conductor_init::verify::{Report, verify};
 
-const AFTER_HELP: &str = "\
+const HELP: &str = "\
 Examples:
   A whole cluster: each node, and the nodes against each other:
     op-conductor-init verify --state-dir ./raft-state
@@ -41,7 +41,7 @@ Exit status:
 
 /// Check the state of one server, or of all servers of a cluster against each other
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = HELP)]
 pub(super) struct Options {
     #[command(flatten)]
     state_dir: StateDirOption,
