@@ -11,6 +11,7 @@ use zstd::{Decoder, Encoder};
 
 use super::error::{Error, NoBackup};
 use super::manifest::{MANIFEST_FILE, Manifest, SUMS_FILE};
+use crate::durable::IoError;
 use crate::durable::open_file;
 use crate::report::Progress;
 
@@ -88,7 +89,7 @@ pub(super) fn most_bytes(size: u64, entries: u64) -> u64 {
 /// Reads an archive from its beginning, at most `most` bytes of what it unpacks to. What is neither a file nor a directory
 /// is none that we wrote.
 pub(super) fn unpack(path: &Path, most: u64, each: EachFile<'_>, progress: &dyn Progress) -> Result<(), Error> {
-    let opening = |source| Error::Io { doing: "opening", path: path.to_owned(), source };
+    let opening = |source| Error::Io(IoError { doing: "opening", path: path.to_owned(), source });
     let damaged = |source| Error::Archive { path: path.to_owned(), source };
     let mut file = open_file(path).map_err(opening)?;
     if let Some(reason) = other_format(&mut file).map_err(opening)? {

@@ -10,6 +10,7 @@ use super::copy::{CopyError, copy};
 use super::error::Error;
 use super::manifest::{FileEntry, Manifest, NodeInfo};
 use super::open::{Backup, Form};
+use crate::durable::IoError;
 use crate::durable::{Paced, Syncer, free_space, temp_dir};
 use crate::payload::Release;
 use crate::report::Progress;
@@ -42,7 +43,7 @@ pub(crate) fn compare(
             };
             let reading = |source| match backup.form() {
                 Form::Archive => Error::Archive { path: backup.path().to_owned(), source },
-                Form::Directory => Error::Io { doing: "reading", path: backup.path().join(path), source },
+                Form::Directory => Error::Io(IoError { doing: "reading", path: backup.path().join(path), source }),
             };
             let to = make(file)?;
             // One byte more than expected shows that it is longer: the rest needn't fill the disk.
@@ -53,7 +54,9 @@ pub(crate) fn compare(
             };
             let copied = copied.map_err(|error| match error {
                 CopyError::Read(source) => reading(source),
-                CopyError::Write(source) => Error::Io { doing: "writing a copy of", path: path.into(), source },
+                CopyError::Write(source) => {
+                    Error::Io(IoError { doing: "writing a copy of", path: path.into(), source })
+                }
             })?;
             if let Some((to, _)) = to {
                 made(file, to)?;
@@ -129,13 +132,13 @@ pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) ->
         check_space(to, manifest.total_size().min(free_space(to)?.saturating_add(1)))?;
         for directory in &manifest.directories {
             let path = to.join(&directory.path);
-            fs::create_dir(&path).map_err(|source| Error::Io { doing: "creating", path, source })?;
+            fs::create_dir(&path).map_err(|source| Error::Io(IoError { doing: "creating", path, source }))?;
         }
         let mut make = |file: &FileEntry| {
             let path = to.join(&file.path);
             match File::create_new(&path) {
                 Ok(made) => Ok(Some((made, path))),
-                Err(source) => Err(Error::Io { doing: "creating", path, source }),
+                Err(source) => Err(Error::Io(IoError { doing: "creating", path, source })),
             }
         };
         let found = compare(&backup, &mut make, &mut |_, _| Ok(()), None, progress)?;

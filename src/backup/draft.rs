@@ -8,6 +8,7 @@ use std::path::Path;
 use super::copy::{Copied, CopyError, copy};
 use super::error::Error;
 use super::manifest::{DirectoryEntry, FileEntry, Manifest};
+use crate::durable::IoError;
 use crate::durable::{Paced, Publication, Syncer, open_file, open_file_itself};
 use crate::report::Progress;
 use crate::state::LOST_FOUND;
@@ -26,7 +27,7 @@ pub(super) struct Draft<'a> {
 impl Draft<'_> {
     /// Copies a file as it is, and not through a symbolic link.
     pub(super) fn copy_file(&mut self, from: &Path, path: &str) -> Result<(), Error> {
-        let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
+        let reading = |source| Error::Io(IoError { doing: "reading", path: from.to_owned(), source });
         self.copy_opened(open_file_itself(from).map_err(reading)?, from, path)
     }
 
@@ -34,13 +35,13 @@ impl Draft<'_> {
     pub(super) fn copy_database(&mut self, from: &Path, path: &str) -> Result<(), Error> {
         match open_file(from) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(Error::Io { doing: "reading", path: from.to_owned(), source }),
+            Err(source) => Err(Error::Io(IoError { doing: "reading", path: from.to_owned(), source })),
             Ok(source) => self.copy_opened(source, from, path),
         }
     }
 
     fn copy_opened(&mut self, mut source: File, from: &Path, path: &str) -> Result<(), Error> {
-        let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
+        let reading = |source| Error::Io(IoError { doing: "reading", path: from.to_owned(), source });
         let metadata = source.metadata().map_err(reading)?;
         let to = self.create_file(path, &metadata)?;
         let made = self.fresh.path().join(self.top).join(path);
@@ -51,7 +52,7 @@ impl Draft<'_> {
 
     /// Creates a directory, the copy of `from`.
     pub(super) fn create_directory(&mut self, from: &Path, path: &str) -> Result<(), Error> {
-        let looking = |source| Error::Io { doing: "looking at", path: from.to_owned(), source };
+        let looking = |source| Error::Io(IoError { doing: "looking at", path: from.to_owned(), source });
         let metadata = from.metadata().map_err(looking)?;
         // Who makes a backup must be able to remove it.
         self.fresh.create_dir(self.top.join(path), metadata.mode() & 0o7777 | 0o700)?;
@@ -88,9 +89,9 @@ impl Draft<'_> {
     /// The error of a copy from `from` to `path`.
     pub(super) fn copy_error(&self, error: CopyError, from: &Path, path: &str) -> Error {
         match error {
-            CopyError::Read(source) => Error::Io { doing: "reading", path: from.to_owned(), source },
+            CopyError::Read(source) => Error::Io(IoError { doing: "reading", path: from.to_owned(), source }),
             CopyError::Write(source) => {
-                Error::Io { doing: "writing", path: self.fresh.path().join(self.top).join(path), source }
+                Error::Io(IoError { doing: "writing", path: self.fresh.path().join(self.top).join(path), source })
             }
         }
     }
@@ -111,7 +112,7 @@ impl Draft<'_> {
         self.create_directory(from, path)?;
         for (name, entry) in listing(from)? {
             let (from, path) = (entry.path(), format!("{path}/{name}"));
-            let looking = |source| Error::Io { doing: "looking at", path: from.clone(), source };
+            let looking = |source| Error::Io(IoError { doing: "looking at", path: from.clone(), source });
             if name == LOST_FOUND {
                 continue;
             }
@@ -130,7 +131,7 @@ impl Draft<'_> {
 
 /// What is in a directory, by name.
 pub(super) fn listing(directory: &Path) -> Result<Vec<(String, fs::DirEntry)>, Error> {
-    let reading = |source| Error::Io { doing: "reading", path: directory.to_owned(), source };
+    let reading = |source| Error::Io(IoError { doing: "reading", path: directory.to_owned(), source });
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory).map_err(reading)? {
         let entry = entry.map_err(reading)?;

@@ -26,15 +26,8 @@ pub enum Error {
     #[error(transparent)]
     Durable(#[from] durable::Error),
     /// The file system said no.
-    #[error("{doing} {}", path.display())]
-    Io {
-        /// What we were doing.
-        doing: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// A database can't be read or written.
     #[error("{}", path.display())]
     Bolt {
@@ -157,12 +150,6 @@ impl NoBackup {
             }
             _ => None,
         }
-    }
-}
-
-impl From<IoError> for Error {
-    fn from(IoError { doing, path, source }: IoError) -> Error {
-        Error::Io { doing, path, source }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::error::{Error, NoBackup};
 use super::manifest::{DirectoryEntry, FileEntry, Layout, Manifest, NodeEntry, NodeInfo};
+use crate::durable::IoError;
 use crate::report::{Finding, Severity};
 use crate::state::dir::{DIR_MODE, LOG_FILE, STABLE_FILE};
 
@@ -45,7 +46,7 @@ pub(super) fn describe(path: &Path) -> Result<(Manifest, Vec<Finding>), Error> {
 }
 
 fn add(manifest: &mut Manifest, directory: &Path, id: &str) -> Result<(), Error> {
-    let looking = |source| Error::Io { doing: "looking at", path: directory.to_owned(), source };
+    let looking = |source| Error::Io(IoError { doing: "looking at", path: directory.to_owned(), source });
     let own = directory.metadata().map_err(looking)?;
     let (uid, gid) = (own.uid(), own.gid());
     manifest.directories.push(DirectoryEntry { path: id.to_owned(), mode: DIR_MODE, uid, gid });

@@ -12,6 +12,7 @@ use super::copy::{copy, hash};
 use super::draft::Draft;
 use super::error::Error;
 use crate::bolt::{self, Attempts, BulkWriter, Limits, LiveError, Reader};
+use crate::durable::IoError;
 use crate::durable::open_file;
 use crate::raft::{CONF_BUCKET, Index, LOGS_BUCKET};
 use crate::raft::{META_FILE, STATE_FILE};
@@ -82,7 +83,7 @@ fn attempt(draft: &mut Draft<'_>, id: &str, directory: &Path) -> Result<Vec<Stri
 /// Copies a database with all its pages, if it exists; fails inside with the number of attempts during each of which the
 /// node committed.
 fn whole(draft: &mut Draft<'_>, from: &Path, path: &str, limits: Limits) -> Result<Result<(), u32>, Failed> {
-    let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
+    let reading = |source| Error::Io(IoError { doing: "reading", path: from.to_owned(), source });
     let fail = |source| Error::Bolt { path: from.to_owned(), source };
     let mut attempts = Attempts::new(limits);
     loop {
@@ -119,7 +120,7 @@ fn whole(draft: &mut Draft<'_>, from: &Path, path: &str, limits: Limits) -> Resu
 
 /// Writes the entries of a log afresh, chunk by chunk: each is read within one committed state.
 fn by_entries(draft: &mut Draft<'_>, from: &Path, path: &str) -> Result<(), Failed> {
-    let reading = |source| Error::Io { doing: "reading", path: from.to_owned(), source };
+    let reading = |source| Error::Io(IoError { doing: "reading", path: from.to_owned(), source });
     let fail = |source| Error::Bolt { path: from.to_owned(), source };
     let metadata = from.metadata().map_err(reading)?;
     let (page_size, sequence, other) = crate::state::read_committed(from, |reader| {
@@ -156,7 +157,8 @@ fn by_entries(draft: &mut Draft<'_>, from: &Path, path: &str) -> Result<(), Fail
         bucket.finish().map_err(fail)?;
     }
     let mut file = writer.finish().map_err(fail)?;
-    let written = |source| Error::Io { doing: "reading", path: draft.fresh.path().join(draft.top).join(path), source };
+    let written =
+        |source| Error::Io(IoError { doing: "reading", path: draft.fresh.path().join(draft.top).join(path), source });
     io::Seek::rewind(&mut file).map_err(written)?;
     let copied = hash(&mut file, &()).map_err(written)?;
     Ok(draft.finish_file(file, path, &metadata, copied)?)
@@ -184,7 +186,7 @@ fn snapshots(draft: &mut Draft<'_>, id: &str, directory: &Path) -> Result<Option
         return Ok(None);
     }
     draft.create_directory(&store, &to)?;
-    let list = || list(&store).map_err(|source| Error::Io { doing: "reading", path: store.clone(), source });
+    let list = || list(&store).map_err(|source| Error::Io(IoError { doing: "reading", path: store.clone(), source }));
     let listed = list()?.listed;
     // A listing takes its time: one of two names was not there yet, the other no longer.
     if listed.is_empty() && !list()?.listed.is_empty() {
@@ -199,7 +201,7 @@ fn snapshots(draft: &mut Draft<'_>, id: &str, directory: &Path) -> Result<Option
         });
         match copied {
             // raft keeps one and removes the one before. (op-conductor consensus/raft.go NewFileSnapshotStore)
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(Error::Io(IoError { source, .. })) if source.kind() == io::ErrorKind::NotFound => {
                 return Err(Failed::Moved(format!("the snapshot {} was removed", meta.directory)));
             }
             copied => copied?,
@@ -211,7 +213,7 @@ fn snapshots(draft: &mut Draft<'_>, id: &str, directory: &Path) -> Result<Option
 fn last_index(copy: &Path) -> Result<Option<Index>, Error> {
     let file = match open_file(copy) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(|source| Error::Io { doing: "reading", path: copy.to_owned(), source })?,
+        file => file.map_err(|source| Error::Io(IoError { doing: "reading", path: copy.to_owned(), source }))?,
     };
     let last = || {
         let reader = Reader::open(&file)?;

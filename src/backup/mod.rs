@@ -44,6 +44,7 @@ pub use open::{Backup, EachFile, Form, names_in};
 pub use prune::{Pruned, prune};
 
 use crate::cluster::CLUSTER_FILE;
+use crate::durable::IoError;
 use crate::durable::{self, Publication, Syncer};
 use crate::report::Progress;
 use crate::report::{Finding, Severity};
@@ -137,7 +138,7 @@ pub fn backup(
 /// can't have begun one there.
 fn undisturbed(root: &Path, lock_timeout: Duration) -> Result<Option<File>, Error> {
     match durable::lock_shared(root, lock_timeout) {
-        Err(durable::Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(durable::Error::Io(IoError { source, .. })) if source.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         lock => Ok(Some(lock?)),
     }
 }
@@ -155,7 +156,7 @@ fn refuse_interrupted(servers: &Servers) -> Result<(), Error> {
 fn pack(fresh: &mut Publication, manifest: &Manifest) -> Result<(), Error> {
     let name = names(manifest, "").next().unwrap_or_default();
     let path = fresh.path().join(PACKED);
-    let packing = |source| Error::Io { doing: "writing", path: path.clone(), source };
+    let packing = |source| Error::Io(IoError { doing: "writing", path: path.clone(), source });
     let to = fresh.create_file(PACKED, ADDED_MODE)?;
     archive::pack(&fresh.path().join(MADE), &name, manifest, to).map_err(packing)?;
     let packed = Backup::open(&path)?;
@@ -245,7 +246,7 @@ fn names(manifest: &Manifest, extension: &'static str) -> impl Iterator<Item = S
 
 /// Refuses a backup within what it is of, by whatever way that is reached.
 fn refuse_inside(backup_dir: &Path, state_dir: &Path, dirs: &[StateDir]) -> Result<(), Error> {
-    let looking = |source| Error::Io { doing: "looking at", path: backup_dir.to_owned(), source };
+    let looking = |source| Error::Io(IoError { doing: "looking at", path: backup_dir.to_owned(), source });
     let all = std::iter::once(state_dir).chain(dirs.iter().map(StateDir::path));
     match durable::is_within(backup_dir, all).map_err(looking)? {
         true => Err(Error::Inside { backup_dir: backup_dir.to_owned(), state_dir: state_dir.to_owned() }),

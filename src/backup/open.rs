@@ -14,6 +14,7 @@ use super::copy::sha256;
 use super::error::{Error, NoBackup};
 use super::legacy::{self, ANCESTORS_FILE};
 use super::manifest::{Layout, MANIFEST_FILE, MAX_LEN, Manifest, SUMS_FILE, same_sums};
+use crate::durable::IoError;
 use crate::durable::open_file;
 use crate::report::Progress;
 use crate::report::{Finding, Severity};
@@ -50,12 +51,12 @@ impl Backup {
     /// can't be read.
     pub fn open(path: &Path) -> Result<Backup, Error> {
         let metadata =
-            path.metadata().map_err(|source| Error::Io { doing: "opening", path: path.to_owned(), source })?;
+            path.metadata().map_err(|source| Error::Io(IoError { doing: "opening", path: path.to_owned(), source }))?;
         if metadata.is_file() {
             return Backup::open_archive(path);
         }
         let text = match read_file(&path.join(MANIFEST_FILE)) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+            Err(Error::Io(IoError { source, .. })) if source.kind() == io::ErrorKind::NotFound => None,
             text => Some(text?),
         };
         let Some(bytes) = text else {
@@ -76,7 +77,7 @@ impl Backup {
             });
         };
         let sums = match read_file(&path.join(SUMS_FILE)) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+            Err(Error::Io(IoError { source, .. })) if source.kind() == io::ErrorKind::NotFound => None,
             text => Some(text?),
         };
         Backup::new(path, Form::Directory, &bytes, sums.as_deref())
@@ -175,7 +176,8 @@ impl Backup {
                 for path in self.files_there()? {
                     let from = self.path.join(&path);
                     let path = self.path_of(path);
-                    let opened = open_file(&from).map_err(|source| Error::Io { doing: "opening", path: from, source });
+                    let opened =
+                        open_file(&from).map_err(|source| Error::Io(IoError { doing: "opening", path: from, source }));
                     each(&path, &mut Counted { file: opened?, progress })?;
                 }
                 Ok(())
@@ -227,7 +229,7 @@ impl Read for Counted<'_> {
 fn walk(directory: &Path, inside: &str, found: &mut Vec<String>) -> Result<(), Error> {
     for (name, entry) in super::draft::listing(directory)? {
         let path = if inside.is_empty() { name } else { format!("{inside}/{name}") };
-        let looking = |source| Error::Io { doing: "looking at", path: entry.path(), source };
+        let looking = |source| Error::Io(IoError { doing: "looking at", path: entry.path(), source });
         let kind = entry.file_type().map_err(looking)?;
         if kind.is_dir() {
             walk(&entry.path(), &path, found)?;
@@ -241,7 +243,7 @@ fn walk(directory: &Path, inside: &str, found: &mut Vec<String>) -> Result<(), E
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    let fail = |source| Error::Io { doing: "reading", path: path.to_owned(), source };
+    let fail = |source| Error::Io(IoError { doing: "reading", path: path.to_owned(), source });
     bounded(&mut open_file(path).map_err(fail)?, path).map_err(fail)
 }
 
@@ -257,7 +259,7 @@ fn bounded(bytes: &mut dyn Read, name: &Path) -> io::Result<Vec<u8>> {
 /// Names of the backups in a directory, in the order of their names' times. What only leads to one is none: a symbolic link,
 /// or an entry that is neither a directory nor an archive.
 pub fn names_in(directory: &Path) -> Result<Vec<String>, Error> {
-    let fail = |source| Error::Io { doing: "reading", path: directory.to_owned(), source };
+    let fail = |source| Error::Io(IoError { doing: "reading", path: directory.to_owned(), source });
     let mut names = BTreeMap::new();
     for entry in fs::read_dir(directory).map_err(fail)? {
         let entry = entry.map_err(fail)?;

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::directory::Directory;
 use super::error::{CHANGING_OWNER, Error};
+use super::io_error::IoError;
 
 /// Directories within directories that are removed; beyond that something is wrong.
 const MOST_DEPTH: u32 = 64;
@@ -75,7 +76,7 @@ impl<'a> Step<'a> {
             Step::Rename(path, _) => ("renaming", path),
             Step::Remove(path) => ("removing", path),
         };
-        Error::Io { doing, path: path.to_owned(), source }
+        Error::Io(IoError { doing, path: path.to_owned(), source })
     }
 }
 
@@ -165,7 +166,7 @@ impl Disk {
     pub(super) fn exchange(&mut self, new: At<'_>, old: At<'_>) -> Result<bool, Error> {
         let exchange = || Ok(renameat_with(new.directory, new.name, old.directory, old.name, RenameFlags::EXCHANGE)?);
         match self.step(Step::Exchange(&new.path(), &old.path()), exchange) {
-            Err(Error::Io { source, .. }) if is_unsupported(&source) => Ok(false),
+            Err(Error::Io(IoError { source, .. })) if is_unsupported(&source) => Ok(false),
             other => other.map(|()| true),
         }
     }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::io_error::IoError;
+
 pub(super) const CHANGING_OWNER: &str = "changing the owner of";
 
 /// Why a replacement failed. All but [`Error::Unfinished`] leave everything as it was.
@@ -11,16 +13,8 @@ pub(super) const CHANGING_OWNER: &str = "changing the owner of";
 #[non_exhaustive]
 pub enum Error {
     /// The file system said no.
-    #[error("{doing} {}", .path.display())]
-    Io {
-        /// What we were doing.
-        doing: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// The output directory is something else.
     #[error("expected a directory, found something else: {}", .path.display())]
     NotADirectory {
@@ -114,7 +108,7 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Error::Io { doing, source, .. } => match source.kind() {
+            Error::Io(IoError { doing, source, .. }) => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("free some space and run it again"),
                 io::ErrorKind::PermissionDenied if *doing == CHANGING_OWNER => {
                     Some("run it as root: nobody else may give files to another owner")

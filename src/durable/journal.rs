@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
 use super::error::{Error, JournalError};
+use super::io_error::IoError;
 
 /// What the name of a stage begins with.
 pub(super) const STAGE_PREFIX: &str = ".op-conductor-init-";
@@ -125,13 +126,13 @@ impl Pending {
 pub fn pending(root: &Path) -> Result<Vec<Pending>, Error> {
     match Directory::open(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(Error::Io { doing: "reading", path: root.to_owned(), source }),
+        Err(source) => Err(Error::Io(IoError { doing: "reading", path: root.to_owned(), source })),
         Ok(root) => pending_in(&root),
     }
 }
 
 pub(super) fn pending_in(root: &Directory) -> Result<Vec<Pending>, Error> {
-    let fail = |source| Error::Io { doing: "reading", path: root.path().to_owned(), source };
+    let fail = |source| Error::Io(IoError { doing: "reading", path: root.path().to_owned(), source });
     let entries = root.entries().map_err(fail)?;
     let is_stage = |name: &OsStr| name.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
     let stages = entries.iter().filter(|(name, kind)| *kind == FileType::Directory && is_stage(name));
@@ -141,7 +142,7 @@ pub(super) fn pending_in(root: &Directory) -> Result<Vec<Pending>, Error> {
 /// What a stage is; none when it is gone by now.
 fn look(root: &Directory, name: &OsStr) -> Result<Option<Pending>, Error> {
     let path = root.path().join(name);
-    let fail = |source| Error::Io { doing: "looking at", path: path.clone(), source };
+    let fail = |source| Error::Io(IoError { doing: "looking at", path: path.clone(), source });
     let Some(stat) = root.look_at(name).map_err(fail)? else { return Ok(None) };
     let (is_trusted, decided) = match root.child(name) {
         Ok(stage) => (is_trusted(&stage).map_err(fail)?, read_journal(&stage)?),
@@ -183,7 +184,7 @@ fn read_journal(stage: &Directory) -> Result<Decided, Error> {
         {
             Ok(Decided::Unknown)
         }
-        Err(source) => Err(Error::Io { doing: "reading", path, source }),
+        Err(source) => Err(Error::Io(IoError { doing: "reading", path, source })),
         Ok(bytes) => match Journal::decode(&bytes) {
             Ok(journal) => Ok(Decided::Entries(journal)),
             Err(source) => Err(Error::Journal { path, source }),

@@ -75,7 +75,7 @@ pub fn lock_exclusive(path: &Path, lock_timeout: Duration) -> Result<File, Error
 }
 
 fn lock_there(path: &Path, kind: Kind, lock_timeout: Duration) -> Result<File, Error> {
-    let fail = |doing| move |source| Error::Io { doing, path: path.to_owned(), source };
+    let fail = |doing| move |source| Error::Io(IoError { doing, path: path.to_owned(), source });
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = File::from(open(path, flags, Mode::empty()).map_err(io::Error::from).map_err(fail("opening"))?);
     match flock_until(&directory, kind, Instant::now() + lock_timeout).map_err(fail("locking"))? {
@@ -94,7 +94,7 @@ pub fn interrupted<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Resul
                     return Ok(Some(half.stage));
                 }
             }
-            Err(Error::Io { source, .. })
+            Err(Error::Io(IoError { source, .. }))
                 if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory) => {}
             Err(error) => return Err(error),
         }

@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 use super::directory::Directory;
 use super::disk::{At, Disk};
 use super::error::Error;
+use super::io_error::IoError;
 use super::lock::{Kind, try_flock};
 use super::root::{Created, make_directories, remove_directories};
 use super::staging::sync_tree;
@@ -101,7 +102,7 @@ impl Publication {
         for name in names {
             let place = At::new(&self.directory, &name);
             match self.disk.rename_new(made, place) {
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(Error::Io(IoError { source, .. })) if source.kind() == io::ErrorKind::AlreadyExists => {}
                 renamed => {
                     renamed?;
                     self.created.clear();
@@ -110,7 +111,7 @@ impl Publication {
                 }
             }
         }
-        Err(Error::Io { doing: "naming", path: made.path(), source: io::ErrorKind::AlreadyExists.into() })
+        Err(Error::Io(IoError { doing: "naming", path: made.path(), source: io::ErrorKind::AlreadyExists.into() }))
     }
 
     /// Names of what calls that were killed left in `directory`.
@@ -133,7 +134,7 @@ impl Publication {
     }
 
     fn parent_of<'a>(&self, path: &'a Path) -> Result<(Directory, &'a OsStr), Error> {
-        let fail = |source| Error::Io { doing: "opening", path: self.path().join(path), source };
+        let fail = |source| Error::Io(IoError { doing: "opening", path: self.path().join(path), source });
         self.stage.parent_of(path).map_err(fail)
     }
 }
@@ -148,7 +149,8 @@ impl Drop for Publication {
 }
 
 fn open(directory: &Path) -> Result<Directory, Error> {
-    Directory::open(directory).map_err(|source| Error::Io { doing: "opening", path: directory.to_owned(), source })
+    Directory::open(directory)
+        .map_err(|source| Error::Io(IoError { doing: "opening", path: directory.to_owned(), source }))
 }
 
 /// Makes a directory and locks it. Another process may take it for left over in between, and remove it.
@@ -156,7 +158,7 @@ fn make_stage(disk: &mut Disk, directory: &Directory) -> Result<Directory, Error
     for _ in 0..10 {
         let stage = disk.create_temp_dir(directory, PREFIX)?;
         let name = stage.path().file_name().unwrap_or_default();
-        let fail = |source| Error::Io { doing: "locking", path: stage.path().to_owned(), source };
+        let fail = |source| Error::Io(IoError { doing: "locking", path: stage.path().to_owned(), source });
         if try_flock(&stage, Kind::Exclusive).map_err(fail)? && directory.look_at(name).is_ok_and(|it| it.is_some()) {
             return Ok(stage);
         }
@@ -166,7 +168,7 @@ fn make_stage(disk: &mut Disk, directory: &Directory) -> Result<Directory, Error
 
 /// Stages that nobody works on any more, with their locks. Another user's isn't ours to remove.
 fn left_over(directory: &Directory) -> Result<Vec<(OsString, Directory)>, Error> {
-    let fail = |source| Error::Io { doing: "reading", path: directory.path().to_owned(), source };
+    let fail = |source| Error::Io(IoError { doing: "reading", path: directory.path().to_owned(), source });
     let mut found = Vec::new();
     for (name, kind) in directory.entries().map_err(fail)? {
         if kind != FileType::Directory || !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {

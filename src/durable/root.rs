@@ -12,6 +12,7 @@ use super::ROOT_MODE;
 use super::directory::Directory;
 use super::disk::{At, Disk, Owner};
 use super::error::Error;
+use super::io_error::IoError;
 use super::journal::{Decided, Journal, pending_in};
 use super::lock::{Kind, flock_until};
 use super::staging::Staging;
@@ -168,7 +169,7 @@ impl Root {
     /// slash.
     pub(super) fn inode_after(&self, name: &str) -> Result<Option<u64>, Error> {
         let path = self.path_after(name);
-        let fail = |source| Error::Io { doing: "looking at", path: path.clone(), source };
+        let fail = |source| Error::Io(IoError { doing: "looking at", path: path.clone(), source });
         if path == self.path().join(name) {
             let (directory, last) = self.directory.parent_of(Path::new(name)).map_err(fail)?;
             check_replaceable(&directory, last)?;
@@ -180,7 +181,7 @@ impl Root {
     }
 
     fn look_at(&self, name: &str) -> Result<Option<rustix::fs::Stat>, Error> {
-        let fail = |source| Error::Io { doing: "looking at", path: self.path().join(name), source };
+        let fail = |source| Error::Io(IoError { doing: "looking at", path: self.path().join(name), source });
         self.directory.look_at(name).map_err(fail)
     }
 
@@ -191,7 +192,7 @@ impl Root {
                 (true, Decided::Nothing) if is_locked => self.left_over.push(pending.name().to_owned()),
                 (_, Decided::Nothing) => {}
                 (true, Decided::Entries(journal)) => {
-                    let opening = |source| Error::Io { doing: "opening", path: pending.stage.clone(), source };
+                    let opening = |source| Error::Io(IoError { doing: "opening", path: pending.stage.clone(), source });
                     let stage = self.directory.child(pending.name()).map_err(opening)?;
                     self.interrupted.push((stage, journal.clone()));
                 }
@@ -210,7 +211,7 @@ impl Drop for Root {
 
 fn check_replaceable(directory: &Directory, name: &OsStr) -> Result<(), Error> {
     let path = || directory.path().join(name);
-    let fail = |source| Error::Io { doing: "looking at", path: path(), source };
+    let fail = |source| Error::Io(IoError { doing: "looking at", path: path(), source });
     match directory.look_at(name).map_err(fail)? {
         Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
             Err(Error::Symlink { path: path() })
@@ -232,7 +233,7 @@ pub(super) fn make_directories(
             let there = path.ancestors().find(|path| path.symlink_metadata().is_ok());
             Error::NotADirectory { path: there.unwrap_or(path).to_owned() }
         }
-        _ => Error::Io { doing: "opening", path: path.to_owned(), source },
+        _ => Error::Io(IoError { doing: "opening", path: path.to_owned(), source }),
     };
     match Directory::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -251,7 +252,7 @@ pub(super) fn make_directories(
         directory = match part {
             Component::Normal(name) => match disk.create_dir(At::new(&directory, name)) {
                 // Another process was faster. What is there is taken as the user named it.
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error::Io(IoError { source, .. })) if source.kind() == io::ErrorKind::AlreadyExists => {
                     directory.step(*part).map_err(fail)?
                 }
                 made => {
@@ -286,7 +287,7 @@ fn open_locked(
     created: &mut Vec<Created>,
 ) -> Result<(Directory, bool), Error> {
     let deadline = Instant::now() + lock_timeout;
-    let fail = |source| Error::Io { doing: "locking", path: path.to_owned(), source };
+    let fail = |source| Error::Io(IoError { doing: "locking", path: path.to_owned(), source });
     loop {
         let directory = make_directories(disk, path, owner, created)?;
         let is_locked = match flock_until(&directory, Kind::Exclusive, deadline) {

@@ -11,6 +11,7 @@ use rustix::fs::FileType;
 use super::directory::Directory;
 use super::disk::{At, Disk, Owner};
 use super::error::Error;
+use super::io_error::IoError;
 use super::journal::{Entry, JOURNAL, Journal, STAGE_PREFIX, is_one_name};
 use super::swap::{Swap, inode};
 use super::{Moved, ROOT_MODE, Recovery, Root, utc_now};
@@ -145,7 +146,7 @@ impl Staging {
 
     /// Sets the owner where it is another, and the mode: not everybody may set what is so already.
     fn change_attributes(&mut self, at: At<'_>, mode: u32, owner: Option<Owner>) -> Result<(), Error> {
-        let looking = |source| Error::Io { doing: "looking at", path: at.path(), source };
+        let looking = |source| Error::Io(IoError { doing: "looking at", path: at.path(), source });
         let now = at.directory.look_at(at.name).map_err(looking)?.map(|it| Owner { uid: it.st_uid, gid: it.st_gid });
         self.root.set_attributes(at, owner.filter(|owner| now != Some(*owner)), mode)
     }
@@ -170,7 +171,7 @@ impl Staging {
     /// The directory that a path is in, where it is staged, and its name in there. The first part of the path becomes one
     /// of the entries, or the second in a directory that stays.
     fn enter<'a>(&mut self, path: &'a Path) -> Result<(Directory, &'a OsStr), Error> {
-        let invalid = |source| Error::Io { doing: "staging", path: path.to_owned(), source };
+        let invalid = |source| Error::Io(IoError { doing: "staging", path: path.to_owned(), source });
         let parts: Option<Vec<&str>> =
             path.components().map(|part| part.as_os_str().to_str().filter(|part| is_one_name(part))).collect();
         let parts = parts.unwrap_or_default();
@@ -235,7 +236,7 @@ impl Drop for Staging {
 
 /// Syncs all files and directories in `directory`, and that itself, inner ones first.
 pub(super) fn sync_tree(disk: &mut Disk, directory: &Directory) -> Result<(), Error> {
-    let fail = |source| Error::Io { doing: "reading", path: directory.path().to_owned(), source };
+    let fail = |source| Error::Io(IoError { doing: "reading", path: directory.path().to_owned(), source });
     for (name, kind) in directory.entries().map_err(fail)? {
         if kind == FileType::Directory {
             sync_tree(disk, &child(directory, &name)?)?;
@@ -247,7 +248,9 @@ pub(super) fn sync_tree(disk: &mut Disk, directory: &Directory) -> Result<(), Er
 }
 
 fn child(directory: &Directory, name: &OsStr) -> Result<Directory, Error> {
-    directory.child(name).map_err(|source| Error::Io { doing: "opening", path: directory.path().join(name), source })
+    directory
+        .child(name)
+        .map_err(|source| Error::Io(IoError { doing: "opening", path: directory.path().join(name), source }))
 }
 
 fn replaced_name() -> String {

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::directory::Directory;
 use super::disk::{At, Disk};
 use super::error::Error;
+use super::io_error::IoError;
 use super::journal::{Entry, JOURNAL, Journal};
 
 /// A decided replacement.
@@ -222,7 +223,7 @@ impl Swap<'_> {
 }
 
 fn child(parent: &Directory, name: &str) -> Result<Directory, Error> {
-    parent.child(name).map_err(|source| Error::Io { doing: "opening", path: parent.path().join(name), source })
+    parent.child(name).map_err(|source| Error::Io(IoError { doing: "opening", path: parent.path().join(name), source }))
 }
 
 fn progress(at: &Places<'_>, entry: &Entry) -> Result<Progress, Error> {
@@ -237,17 +238,17 @@ fn progress(at: &Places<'_>, entry: &Entry) -> Result<Progress, Error> {
 
 /// The inode of an entry, if there is one; a symbolic link has its own.
 pub(super) fn inode(at: At<'_>) -> Result<Option<u64>, Error> {
-    at.directory.inode(at.name).map_err(|source| Error::Io { doing: "looking at", path: at.path(), source })
+    at.directory.inode(at.name).map_err(|source| Error::Io(IoError { doing: "looking at", path: at.path(), source }))
 }
 
 fn reading(directory: &Directory, source: io::Error) -> Error {
-    Error::Io { doing: "reading", path: directory.path().to_owned(), source }
+    Error::Io(IoError { doing: "reading", path: directory.path().to_owned(), source })
 }
 
 /// What rename says of a mount point.
 fn mount_point(error: Error) -> Error {
     match error {
-        Error::Io { path, source, .. }
+        Error::Io(IoError { path, source, .. })
             if [Errno::BUSY, Errno::XDEV].iter().any(|known| source.raw_os_error() == Some(known.raw_os_error())) =>
         {
             Error::MountPoint { path }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::error::Error;
+use super::io_error::IoError;
 
 /// Most files that wait, so that few are open.
 const WAITING: usize = 16;
@@ -67,7 +68,7 @@ impl Syncer {
         drop(files);
         thread.join().unwrap_or_else(|_| {
             let source = io::Error::other("the thread that syncs files failed");
-            Err(Error::Io { doing: "syncing", path: PathBuf::new(), source })
+            Err(Error::Io(IoError { doing: "syncing", path: PathBuf::new(), source }))
         })
     }
 }
@@ -99,5 +100,5 @@ impl Write for Paced<'_> {
 
 fn sync((file, path): &Written) -> Result<(), Error> {
     // Only one reader of the file is given the error, so it must not be lost. (Linux errseq_t)
-    file.sync_data().map_err(|source| Error::Io { doing: "syncing", path: path.clone(), source })
+    file.sync_data().map_err(|source| Error::Io(IoError { doing: "syncing", path: path.clone(), source }))
 }

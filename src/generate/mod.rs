@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::bolt;
 use crate::cluster::{CLUSTER_FILE, ClusterFile};
+use crate::durable::IoError;
 use crate::durable::{self, ReadError, Recovery, Root};
 use crate::plan::{NodePlan, Plan, StateFiles};
 use crate::state::dir::{self, DIR_MODE, FILE_MODE, LOG_FILE, STABLE_FILE, StateDir};
@@ -322,5 +323,5 @@ fn foreign(plan: &Plan<'_>, output_dir: &Path) -> Result<Vec<String>, Error> {
 }
 
 fn reading(path: &Path, source: io::Error) -> Error {
-    Error::State(dir::Error::Io { doing: "reading", path: path.to_owned(), source })
+    Error::State(dir::Error::Io(IoError { doing: "reading", path: path.to_owned(), source }))
 }

@@ -69,5 +69,7 @@ pub(super) fn ranked(mut inputs: Vec<Input>) -> Vec<Input> {
         let by_last = last(b).cmp(&last(a));
         by_last.then_with(|| (&a.facts.id, a.origin as u8, &a.path).cmp(&(&b.facts.id, b.origin as u8, &b.path)))
     });
+    // One directory that two paths mean.
+    inputs.dedup_by(|a, b| (&a.facts, a.origin) == (&b.facts, b.origin));
     inputs
 }

@@ -1,7 +1,6 @@
 //! The plan as a file: JSON, with everything that `apply` needs. (docs/schema/recover-plan-file.json)
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use alloy_primitives::hex;
 use serde::{Deserialize, Serialize};
@@ -59,8 +58,8 @@ pub struct PlanFile {
 pub struct PlannedInput {
     /// Where it comes from.
     pub origin: Origin,
-    /// Its path, as it was asked for.
-    pub path: PathBuf,
+    /// Its path, as it was asked for; what isn't UTF-8 is shown as U+FFFD.
+    pub path: String,
     /// Why it doesn't count as a witness of what was committed; null when it does.
     pub uncounted: Option<String>,
     /// What is known of it.
@@ -74,7 +73,7 @@ pub struct PlannedBase {
     /// Id of the server.
     pub id: String,
     /// Path of the input.
-    pub path: PathBuf,
+    pub path: String,
     /// Term of its last entry.
     pub term: Term,
     /// Index of its last entry.

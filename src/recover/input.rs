@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::facts::{ContentHash, Damage, Facts, History, MembersAt, Position, Vote};
 use super::head::{Replay, WhichHead, read_head};
+use crate::durable;
 use crate::raft::{ConfigurationAt, Index, Log, LogType, Term};
 use crate::report::Severity;
 use crate::state::{Depth, Node, Servers, snapshots};
@@ -54,6 +55,7 @@ impl Input {
         let unlocked = lock_shared(dir)?;
         let mut input = Input::read_as(dir, Origin::Directory, dir.path())?;
         input.facts.running = unlocked.is_none();
+        input.facts.damage.extend(interrupted(dir)?);
         input.facts.set_back = set_back(dir, &input.facts)?;
         Ok(input)
     }
@@ -157,6 +159,19 @@ fn configuration(node: &Node) -> Option<MembersAt> {
     let planned = node.log.first_configuration.clone().filter(|_| node.is_planned());
     let at = |at: ConfigurationAt| MembersAt { index: at.index, servers: at.configuration.servers.clone() };
     planned.or_else(|| node.latest_configuration()).map(at)
+}
+
+/// Whether a replacement of the directory was interrupted: then it may be the old one or the new one.
+fn interrupted(dir: &StateDir) -> Result<Option<Damage>, Error> {
+    let root = dir.path().parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let pending = durable::pending(root)?;
+    // What a journal that can't be read decides is unknown.
+    let names_it = |journal: &durable::Journal| journal.entries.iter().any(|entry| entry.name == dir.id());
+    let concerned = pending.iter().any(|it| it.may_be_half() && it.journal().is_none_or(names_it));
+    Ok(concerned.then(|| Damage {
+        id: "NODE-004".to_owned(),
+        message: "a replacement of this directory was interrupted: run that command again first".to_owned(),
+    }))
 }
 
 /// Whether state that was replaced beside the directory knew more than what is there now.

@@ -148,7 +148,7 @@ fn file(
         inputs: inputs.iter().map(|input| planned_input(input, inputs)).collect(),
         base: PlannedBase {
             id: base.input.facts.id.clone(),
-            path: base.input.path.clone(),
+            path: base.input.path.display().to_string(),
             term: base.term,
             index: base.index,
         },
@@ -169,7 +169,7 @@ fn file(
 fn planned_input(input: &Input, inputs: &[Input]) -> PlannedInput {
     PlannedInput {
         origin: input.origin,
-        path: input.path.clone(),
+        path: input.path.display().to_string(),
         uncounted: reason_of(input, inputs),
         facts: input.facts.clone(),
     }

@@ -10,7 +10,7 @@ use super::Error;
 use super::collect::CollectedFile;
 use super::input::Input;
 use crate::backup::{self, Backup, Form};
-use crate::durable::open_file;
+use crate::durable::{IoError, open_file};
 use crate::state::{self, Servers, StateDir};
 
 /// A file with facts isn't read further: it has a head for each server, of a few MiB.
@@ -78,7 +78,7 @@ fn unpack(backup: &Backup, to: &Path) -> Result<(), Error> {
     let is_plain = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
     let mut write = |name: &str, bytes: &mut dyn Read| {
         let path = to.join(name);
-        let fail = |source| backup::Error::Io { doing: "unpacking to", path: path.clone(), source };
+        let fail = |source| backup::Error::from(IoError::when("unpacking to", &path)(source));
         if !is_plain(Path::new(name)) {
             return Err(fail(io::ErrorKind::InvalidInput.into()));
         }

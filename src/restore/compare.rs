@@ -7,6 +7,7 @@ use super::place::Place;
 use super::stage::Staged;
 use super::{Error, FileChange, NodeChange, Options, Plan, guard};
 use crate::backup::{Backup, NodeInfo};
+use crate::durable::IoError;
 use crate::raft::{META_FILE, STATE_FILE};
 use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 use crate::state::{Depth, Node, Servers, StateDir, has_state};
@@ -82,7 +83,8 @@ impl Comparison<'_> {
         let root = self.staged.staging.root();
         if self.place.inside && root.is_interrupted() {
             // Some of its files are still in a stage: a directory of links shows them together.
-            let fail = |source| Error::Io { doing: "making a directory in", path: std::env::temp_dir(), source };
+            let fail =
+                |source| Error::Io(IoError { doing: "making a directory in", path: std::env::temp_dir(), source });
             let together = tempfile::Builder::new().prefix("op-conductor-init-").tempdir().map_err(fail)?;
             for file in [LOG_FILE, STABLE_FILE, SNAPSHOTS_DIR] {
                 let target = std::path::absolute(root.path_after(file)).map_err(fail)?;

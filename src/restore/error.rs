@@ -1,6 +1,5 @@
 //! Why nothing was restored.
 
-use std::io;
 use std::path::PathBuf;
 
 use crate::cluster::{AddressError, IdError};
@@ -26,15 +25,8 @@ pub enum Error {
     #[error(transparent)]
     Durable(#[from] durable::Error),
     /// The file system said no.
-    #[error("{doing} {}", path.display())]
-    Io {
-        /// What we were doing.
-        doing: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// A staged database can't be given other names.
     #[error("{}: changing names", path.display())]
     Bolt {
@@ -115,16 +107,10 @@ pub enum Error {
 impl From<rename::Error> for Error {
     fn from(error: rename::Error) -> Error {
         match error {
-            rename::Error::Io { path, source } => Error::Io { doing: "changing names in", path, source },
+            rename::Error::Io(error) => Error::Io(error),
             rename::Error::Bolt { path, source } => Error::Bolt { path, source },
             rename::Error::Configuration(error) => Error::BadNames(error),
         }
-    }
-}
-
-impl From<IoError> for Error {
-    fn from(IoError { doing, path, source }: IoError) -> Error {
-        Error::Io { doing, path, source }
     }
 }
 

@@ -25,6 +25,7 @@ pub use guard::GUARDS;
 pub use rename::Rename;
 
 use crate::backup::{Backup, ConfigurationInfo, NodeInfo};
+use crate::durable::IoError;
 use crate::durable::{self, Committed, Moved, Owner, Root};
 use crate::raft::Configuration;
 use crate::report::Progress;
@@ -220,7 +221,7 @@ fn chosen(backup: &Backup, options: &Options<'_>) -> Result<Vec<(String, String)
 /// A backup that is in what is replaced would be gone from where it was named, and one in which something is replaced would be
 /// one no more.
 fn refuse_inside(backup: &Path, place: &Place) -> Result<(), Error> {
-    let looking = |source| Error::Io { doing: "looking at", path: backup.to_owned(), source };
+    let looking = |source| Error::Io(IoError { doing: "looking at", path: backup.to_owned(), source });
     if backup.is_dir() && durable::is_within(&place.root, [backup]).map_err(looking)? {
         return Err(Error::IntoBackup { path: place.root.clone() });
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use crate::backup::{Layout, Manifest};
 use crate::cluster::CLUSTER_FILE;
+use crate::durable::IoError;
 use crate::durable::Root;
 use crate::raft::{META_FILE, STATE_FILE};
 use crate::state::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE, parent_and_name};
@@ -35,7 +36,7 @@ impl Place {
         manifest: &Manifest,
         ids: &[(String, String)],
     ) -> Result<Place, Error> {
-        let looking = |source| Error::Io { doing: "looking at", path: state_dir.to_owned(), source };
+        let looking = |source| Error::Io(IoError { doing: "looking at", path: state_dir.to_owned(), source });
         let all = || Place {
             root: state_dir.to_owned(),
             above: None,

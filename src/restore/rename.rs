@@ -6,6 +6,7 @@ use std::path::Path;
 use super::Error;
 use crate::backup::NodeInfo;
 use crate::cluster::{CLUSTER_FILE, canonical_address, check_address, check_id};
+use crate::durable::IoError;
 use crate::durable::ReadError;
 use crate::raft::{Configuration, Server};
 use crate::state::rename::{self, NewNames};
@@ -106,7 +107,7 @@ impl Rename {
     /// Changes the names in a staged cluster.json.
     pub(super) fn cluster_file(&self, root: &Path) -> Result<(), Error> {
         let path = root.join(CLUSTER_FILE);
-        let fail = |source| Error::Io { doing: "changing names in", path: path.clone(), source };
+        let fail = |source| Error::Io(IoError { doing: "changing names in", path: path.clone(), source });
         let mut file = match read_cluster_file(&path) {
             Ok(Some(file)) => file,
             Err(ClusterFileError::Read(ReadError::Io(error))) => return Err(fail(error.source)),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 
 use crate::durable;
+use crate::durable::IoError;
 
 /// Name of the log store. (op-conductor consensus/raft.go NewRaftConsensus)
 pub const LOG_FILE: &str = "raft-log.db";
@@ -34,16 +35,8 @@ pub struct StateDir {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file system said no.
-    #[error("{doing} {}", .path.display())]
-    Io {
-        /// What we were doing.
-        doing: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// A node is running.
     #[error(
         "{} is locked (waited {lock_timeout:?}): op-conductor holds it while it runs: stop the node first",
@@ -84,7 +77,7 @@ impl Error {
                 Some("stop the node, copy the state to a local disk, change it there, and copy it back")
             }
             Error::Changed { .. } => Some("run it again when no node uses the directory"),
-            Error::Locked { .. } | Error::Io { .. } => None,
+            Error::Locked { .. } | Error::Io(..) => None,
         }
     }
 
@@ -93,7 +86,7 @@ impl Error {
         match self {
             Error::Durable(error) => error.is_refusal(),
             Error::Locked { .. } | Error::NoLocks { .. } | Error::Changed { .. } => true,
-            Error::Io { .. } => false,
+            Error::Io(..) => false,
         }
     }
 }
@@ -168,7 +161,7 @@ impl StateDir {
 
     /// Names of what is in the directory, sorted; none if there is no directory.
     pub fn contents(&self) -> Result<Option<Vec<String>>, Error> {
-        let fail = |source| Error::Io { doing: "reading", path: self.path.clone(), source };
+        let fail = |source| Error::Io(IoError { doing: "reading", path: self.path.clone(), source });
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(fail)?,

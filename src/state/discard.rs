@@ -6,6 +6,7 @@ use rustix::fs::FileType;
 
 use super::dir::{LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 use crate::cluster::CLUSTER_FILE;
+use crate::durable::IoError;
 use crate::durable::{self, Directory};
 use crate::raft::{META_FILE, STATE_FILE};
 
@@ -43,7 +44,7 @@ impl Level {
 /// Removes what a replacement kept in the directory `replaced`: the files that raft and this tool make, and directories that
 /// are empty then. Other files, symbolic links, and what is mounted in there stay: their paths are returned.
 pub fn discard(replaced: &Path) -> Result<Vec<PathBuf>, durable::Error> {
-    let fail = |source| durable::Error::Io { doing: "removing", path: replaced.to_owned(), source };
+    let fail = |source| durable::Error::Io(IoError { doing: "removing", path: replaced.to_owned(), source });
     let (Some(above), Some(name)) = (replaced.parent(), replaced.file_name()) else {
         return Err(fail(std::io::ErrorKind::InvalidInput.into()));
     };
@@ -58,7 +59,7 @@ pub fn discard(replaced: &Path) -> Result<Vec<PathBuf>, durable::Error> {
 }
 
 fn remove_files(directory: &Directory, level: Level, kept: &mut Vec<PathBuf>) -> Result<(), durable::Error> {
-    let fail = |source| durable::Error::Io { doing: "removing", path: directory.path().to_owned(), source };
+    let fail = |source| durable::Error::Io(IoError { doing: "removing", path: directory.path().to_owned(), source });
     for (name, kind) in directory.entries().map_err(fail)? {
         let text = name.to_str().unwrap_or_default();
         if kind == FileType::RegularFile

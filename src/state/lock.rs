@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::dir::{Error, LOG_FILE, STABLE_FILE, StateDir};
+use crate::durable::IoError;
 use crate::durable::{Kind, Moved, flock_until, open_file, try_flock};
 
 /// Handles that a replacement needs besides those of the locks, at the moment of the swap.
@@ -142,7 +143,7 @@ impl StateLock {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::Locked { path: path.to_owned(), lock_timeout: self.lock_timeout }),
             Err(source) if has_no_locks(&source) => Err(Error::NoLocks { path: path.to_owned(), source }),
-            Err(source) => Err(Error::Io { doing: "locking", path: path.to_owned(), source }),
+            Err(source) => Err(Error::Io(IoError { doing: "locking", path: path.to_owned(), source })),
         }
     }
 
@@ -160,7 +161,7 @@ impl StateLock {
 pub fn lock_shared(dir: &StateDir) -> Result<Option<StateLock>, Error> {
     let mut held = Vec::new();
     for path in [dir.log_path(), dir.stable_path()] {
-        let fail = |source| Error::Io { doing: "locking", path: path.clone(), source };
+        let fail = |source| Error::Io(IoError { doing: "locking", path: path.clone(), source });
         let file = match open_file(&path) {
             Err(error) if is_no_store(error.kind()) => continue,
             file => file.map_err(fail)?,
@@ -179,7 +180,7 @@ pub fn lock_shared(dir: &StateDir) -> Result<Option<StateLock>, Error> {
 /// Opens a store to lock it, if there is one: on NFS an exclusive lock needs a handle that may write.
 /// (Linux fs/nfs/file.c nfs_flock, fs/locks.c)
 fn open(path: &Path) -> Result<Option<(File, Seen)>, Error> {
-    let fail = |source| Error::Io { doing: "locking", path: path.to_owned(), source };
+    let fail = |source| Error::Io(IoError { doing: "locking", path: path.to_owned(), source });
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() => return Ok(None),
         Err(error) if is_no_store(error.kind()) => return Ok(None),

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use super::StateDir;
 use super::snapshots::list;
 use crate::bolt::{self, Db, Reader};
-use crate::durable::open_file;
+use crate::durable::{IoError, open_file};
 use crate::raft::codec::{decode_configuration, decode_log, encode_configuration, encode_log, encode_peers};
 use crate::raft::{CONF_BUCKET, Configuration, ConfigurationError, LAST_VOTE_CAND, LOGS_BUCKET, Log, LogType, Server};
 use crate::raft::{META_FILE, encode_meta};
+
+/// What is being done when the system says no.
+const DOING: &str = "changing names in";
 
 /// New names for old ones.
 pub trait NewNames {
@@ -38,13 +41,8 @@ pub trait NewNames {
 #[non_exhaustive]
 pub enum Error {
     /// The file system said no.
-    #[error("changing names in {}", path.display())]
-    Io {
-        /// Which file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// A database can't be read or written.
     #[error("{}: changing names", path.display())]
     Bolt {
@@ -112,25 +110,25 @@ fn rename_vote(path: &Path, names: &(impl NewNames + ?Sized)) -> Result<(), Erro
 
 /// Those that raft lists; it passes over all others.
 fn rename_snapshots(directory: &Path, names: &(impl NewNames + ?Sized)) -> Result<(), Error> {
-    let listed = list(directory).map_err(|source| Error::Io { path: directory.to_owned(), source })?.listed;
+    let listed = list(directory).map_err(IoError::when(DOING, directory))?.listed;
     for mut meta in listed {
         meta.configuration = names.configuration(&meta.configuration)?;
         meta.peers.clear();
         encode_peers(&meta.configuration, &mut meta.peers);
         let path = directory.join(&meta.directory).join(META_FILE);
-        fs::write(&path, encode_meta(&meta)).map_err(|source| Error::Io { path, source })?;
+        fs::write(&path, encode_meta(&meta)).map_err(IoError::when(DOING, &path))?;
     }
     Ok(())
 }
 
 /// Opens a database for reading and writing; none when it doesn't exist.
 fn open(path: &Path) -> Result<Option<File>, Error> {
-    let fail = |source| Error::Io { path: path.to_owned(), source };
+    let fail = IoError::when(DOING, path);
     match open_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        checked => drop(checked.map_err(fail)?),
+        checked => drop(checked.map_err(&fail)?),
     }
-    File::options().read(true).write(true).open(path).map(Some).map_err(fail)
+    File::options().read(true).write(true).open(path).map(Some).map_err(fail).map_err(Error::from)
 }
 
 /// One transaction, as raft would make it.

@@ -13,6 +13,7 @@ use op_conductor_init::recover::{
 use op_conductor_init::state::{Depth, Node, StateDir};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 use super::apply;
 use crate::common::nothing_left;
@@ -148,6 +149,8 @@ impl Case<'_> {
         let booted = Booted::start(self.release, &state, &file.ids(), &head).await;
         booted.sequences(self.what, self.leader, &head).await;
         booted.commit_child(self.leader, &head).await;
+        // The last follower gets it after the quorum.
+        sleep(Duration::from_secs(2)).await;
         booted.end(&file.ids(), &after).await;
         for id in file.ids() {
             let node = Node::read(&StateDir::resolve(&after.join(&id)).unwrap(), Depth::Pages, &mut |_| {}).unwrap();
