@@ -199,7 +199,7 @@ fn read(criterion: &mut Criterion) {
                 assert_eq!(
                     Node::read(&StateDir::new(&directory), Depth::Content, &mut |_| ()).unwrap().log.count,
                     count
-                )
+                );
             });
         });
         group.bench_function(id("verify"), |bencher| {

@@ -73,7 +73,7 @@ impl Options {
         match self.format.get() {
             Format::Text => print(&text(&outcome.files, kept.as_deref())).map_err(|it| it.after("compacted"))?,
             Format::Json => {
-                print_json(&Compaction::new(&outcome.files, kept.as_deref())).map_err(|it| it.after("compacted"))?
+                print_json(&Compaction::new(&outcome.files, kept.as_deref())).map_err(|it| it.after("compacted"))?;
             }
         }
         Ok(Verdict::Fine)

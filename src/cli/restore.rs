@@ -171,7 +171,7 @@ impl Options {
         };
         match self.format.get() {
             Format::Json => {
-                self.answer(&plan, RestoreStatus::Restored, replaced.as_deref()).map_err(|it| it.after("restored"))?
+                self.answer(&plan, RestoreStatus::Restored, replaced.as_deref()).map_err(|it| it.after("restored"))?;
             }
             Format::Text => {
                 let kept = replaced.map(|path| format!(" The old state is in {}.", path.display()));

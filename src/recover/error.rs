@@ -103,9 +103,7 @@ impl Error {
             Error::RanAgain { .. }
                 | Error::Unseen { .. }
                 | Error::Existing { .. }
-                | Error::State(
-                    dir::Error::Locked { .. } | dir::Error::Durable(durable::Error::Locked { .. })
-                )
+                | Error::State(dir::Error::Locked { .. } | dir::Error::Durable(durable::Error::Locked { .. }))
                 | Error::Durable(durable::Error::Locked { .. })
         )
     }

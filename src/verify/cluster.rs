@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::raft::{ConfigurationAt, Term};
+use crate::raft::{ConfigurationAt, StableState, Term};
 use crate::report::{Finding, Severity};
 use crate::state::dir::STABLE_FILE;
 use crate::state::{Node, stable_state};

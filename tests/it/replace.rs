@@ -285,10 +285,10 @@ fn state_that_cannot_be_read_is_not_taken_for_old() {
     let backup = place.backup(&place.state);
     let damage: [(&str, fn(&Path)); 4] = [
         ("all logs cut", |dir| {
-            File::options().write(true).open(dir.join("raft-log.db")).unwrap().set_len(5000).unwrap()
+            File::options().write(true).open(dir.join("raft-log.db")).unwrap().set_len(5000).unwrap();
         }),
         ("all stable stores cut", |dir| {
-            File::options().write(true).open(dir.join("raft-stable.db")).unwrap().set_len(5000).unwrap()
+            File::options().write(true).open(dir.join("raft-stable.db")).unwrap().set_len(5000).unwrap();
         }),
         ("both cut", |dir| {
             for name in ["raft-log.db", "raft-stable.db"] {

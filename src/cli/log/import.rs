@@ -77,7 +77,7 @@ impl Options {
         match self.format.get() {
             Format::Text => print(&text(directory, imported)).map_err(|it| it.after("imported"))?,
             Format::Json => {
-                print_json(&Answer { state_dir: shown(directory), imported }).map_err(|it| it.after("imported"))?
+                print_json(&Answer { state_dir: shown(directory), imported }).map_err(|it| it.after("imported"))?;
             }
         }
         Ok(Verdict::Fine)

@@ -71,7 +71,7 @@ impl Options {
     pub(super) fn run(&self) -> Result<Verdict, Failure> {
         match self.format.get() {
             Format::Text => {
-                print(&state::read_committed(&self.file, |reader| self.text(reader)).map_err(Failure::unable)?)?
+                print(&state::read_committed(&self.file, |reader| self.text(reader)).map_err(Failure::unable)?)?;
             }
             Format::Json => {
                 print_json(&state::read_committed(&self.file, |reader| self.json(reader)).map_err(Failure::unable)?)?;
