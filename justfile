@@ -71,6 +71,24 @@ differential N:
 pages *ARGS:
     ./tests/pages.sh {{ARGS}}
 
+# Boot the sample cluster on every release that builds, and roll it from each to the next and back (a quarter of an hour;
+# the first time, builds take two minutes each besides). docs/RELEASES.md has the result.
+releases:
+    cargo run --features gate -- gate --target v0.1.0,v1.12.2,v0.7.3,v0.9.3,v0.9.4,v1.19.6 \
+        --upgrade v0.1.0..v1.12.2,v1.12.2..v0.7.3,v0.7.3..v0.9.3,v0.9.3..v0.9.4,v0.9.4..v1.19.6,v0.1.0..v1.19.6 \
+        --html target/releases.html
+
+# Lint the action, as the example workflow uses it (go install github.com/rhysd/actionlint/cmd/actionlint@latest).
+actions:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place="$(mktemp -d)"
+    trap 'rm -rf "$place"' EXIT
+    mkdir -p "$place/.github/workflows"
+    cp action.yml "$place"
+    sed 's#OWNER/op-conductor-init@REF#./#' docs/ci/github-workflow.yml >"$place/.github/workflows/state.yml"
+    cd "$place" && git init --quiet && actionlint
+
 # Kill the verbs that write, and let their calls fail, at each place they can (as root, with strace; tests/attack/README.md).
 attack ROUNDS="200":
     #!/usr/bin/env bash

@@ -137,7 +137,7 @@ impl Attempts {
     }
 }
 
-/// Reads `source` right after a commit, as far as one comes soon; none when both metas were being written.
+/// Reads `source` right after a commit, as far as one comes soon; `None` if both metas were being written.
 fn after_commit<S: ReadAt>(source: S, copies: bool) -> Result<Option<Reader<LiveSource<S>>>, Error> {
     let Some(seen) = open_if_written(&source)? else { return Ok(None) };
     // Written to now, so that no time goes into making room between two commits.
@@ -159,7 +159,7 @@ fn after_commit<S: ReadAt>(source: S, copies: bool) -> Result<Option<Reader<Live
     Ok(None)
 }
 
-/// A reader of what is committed; none while a database is being made.
+/// A reader of what is committed; `None` while a database is being created.
 fn open_if_written<S: ReadAt>(source: S) -> Result<Option<Reader<S>>, Error> {
     match Reader::open(source) {
         Err(Error::Empty | Error::NoMeta { .. }) => Ok(None),

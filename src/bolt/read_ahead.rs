@@ -7,16 +7,16 @@ use std::thread::{self, JoinHandle};
 use super::layout::to_usize;
 use super::storage::ReadAt;
 
-/// Bytes of a chunk: it should stay in the processor's cache on the way from one thread to the other.
+/// Bytes of a chunk: few enough to stay in the processor's cache on the way from one thread to the other.
 const CHUNK_LEN: usize = 256 << 10;
-/// Chunks that are read and wait. With the one being read and the one in use, they are all the memory that is taken.
+/// Chunks that wait. Memory holds these, the one being read, the one in use and the one before it.
 const CHUNKS_AHEAD: usize = 2;
 
 /// What a thread reads from an offset on.
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     current: Chunk,
-    /// The chunk before: a writer that reuses pages puts neighbours in turns.
+    /// The chunk before: where a writer reused free pages, neighbours in the tree are not neighbours in the file.
     previous: Chunk,
     /// What follows; `None` when the thread must end.
     chunks: Option<Receiver<Chunk>>,
@@ -48,7 +48,7 @@ impl Chunk {
 }
 
 impl ReadAhead {
-    /// Starts to read `source` from `start` to `end`; `None` if no thread can be had for that.
+    /// Starts to read `source` from `start` to `end`; `None` if the thread can't be started.
     pub(crate) fn start(source: Box<dyn ReadAt + Send>, start: u64, end: u64) -> Option<ReadAhead> {
         let (send, chunks) = sync_channel(CHUNKS_AHEAD);
         let (spent, reuse) = channel();
@@ -58,7 +58,7 @@ impl ReadAhead {
         Some(ReadAhead { current, previous, chunks: Some(chunks), spent, thread: Some(thread) })
     }
 
-    /// Copies bytes at `offset`; `None` if they are not where this reads, a little further on at most.
+    /// Copies bytes at `offset`; `None` if they are more than a chunk before or after what is read now.
     pub(crate) fn copy(&mut self, out: &mut [u8], offset: u64) -> Option<usize> {
         while offset >= self.current.end() {
             if offset - self.current.end() > CHUNK_LEN as u64 {
@@ -67,7 +67,7 @@ impl ReadAhead {
             let next = self.chunks.as_ref()?.recv().ok()?;
             let previous = mem::replace(&mut self.current, next);
             let spent = mem::replace(&mut self.previous, previous);
-            // The thread may have come to its end.
+            // Fails if the thread has read everything.
             _ = self.spent.send(spent.bytes);
         }
         self.current.copy(out, offset).or_else(|| self.previous.copy(out, offset))
@@ -78,13 +78,13 @@ impl Drop for ReadAhead {
     fn drop(&mut self) {
         self.chunks = None;
         if let Some(thread) = self.thread.take() {
-            // It only reads: whoever needs what it could not read will see why.
+            // Its errors are found again by whoever reads the same bytes.
             _ = thread.join();
         }
     }
 }
 
-/// Reads until the end, a failure, or until nobody wants more.
+/// Reads until the end, until a read fails, or until the receiver is dropped.
 fn read_chunks(source: &dyn ReadAt, start: u64, end: u64, send: &SyncSender<Chunk>, reuse: &Receiver<Vec<u8>>) {
     let mut start = start;
     while start < end {

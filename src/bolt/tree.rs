@@ -45,8 +45,14 @@ pub(crate) trait Visitor {
     /// A page can be used; its elements come next.
     fn enter(&mut self, path: &[PageId], page: &PageBuf) -> Result<(), Self::Error>;
 
-    /// An element of the page that was entered last and not left. The walk goes on below at the page that this returns.
-    fn element(&mut self, path: &[PageId], page: &PageBuf, index: usize) -> Result<Option<PageId>, Self::Error>;
+    /// Elements of the page that was entered last and not left, from index `from` up to one with a page below: returns
+    /// its index and the page, where the walk goes on.
+    fn elements(
+        &mut self,
+        path: &[PageId],
+        page: &PageBuf,
+        from: usize,
+    ) -> Result<Option<(usize, PageId)>, Self::Error>;
 
     /// All elements of the page that was entered last were visited.
     fn leave(&mut self) {}
@@ -124,10 +130,10 @@ impl<'r, R: ReadAt> Walk<'r, R> {
 
     fn elements<V: Visitor>(&mut self, buf: &PageBuf, visitor: &mut V) -> Result<(), V::Error> {
         visitor.enter(&self.path, buf)?;
-        for index in 0..buf.count() {
-            if let Some(below) = visitor.element(&self.path, buf, index)? {
-                self.tree(below, visitor)?;
-            }
+        let mut from = 0;
+        while let Some((index, below)) = visitor.elements(&self.path, buf, from)? {
+            self.tree(below, visitor)?;
+            from = index + 1;
         }
         visitor.leave();
         Ok(())
@@ -182,13 +188,18 @@ impl<R: ReadAt> Visitor for Reach<'_, R> {
         Ok(())
     }
 
-    fn element(&mut self, _: &[PageId], page: &PageBuf, index: usize) -> Result<Option<PageId>, Error> {
-        let element = page.element(index);
-        if page.kind == PageKind::Branch {
-            return Ok(Some(element.child));
+    fn elements(&mut self, _: &[PageId], page: &PageBuf, from: usize) -> Result<Option<(usize, PageId)>, Error> {
+        for index in from..page.count() {
+            let element = page.element(index);
+            if page.kind == PageKind::Branch {
+                return Ok(Some((index, element.child)));
+            }
+            let header = bucket_header(self.source, self.geometry, page, &element, &mut self.scratch)?;
+            if let Some(header) = header.filter(|header| header.root != PageId(0)) {
+                return Ok(Some((index, header.root)));
+            }
         }
-        let header = bucket_header(self.source, self.geometry, page, &element, &mut self.scratch)?;
-        Ok(header.map(|header| header.root).filter(|root| *root != PageId(0)))
+        Ok(None)
     }
 
     fn stop(&mut self, _: &[PageId], page: PageId, why: Stop) -> Result<(), Error> {

@@ -140,14 +140,19 @@ impl<R: ReadAt> Visitor for View<'_, R> {
         Ok(())
     }
 
-    fn element(&mut self, _: &[PageId], page: &PageBuf, index: usize) -> Result<Option<PageId>, End> {
-        let element = page.element(index);
-        if page.kind == PageKind::Branch {
-            self.bucket = None;
-            return Ok(Some(element.child));
+    fn elements(&mut self, _: &[PageId], page: &PageBuf, from: usize) -> Result<Option<(usize, PageId)>, End> {
+        for index in from..page.count() {
+            let element = page.element(index);
+            if page.kind == PageKind::Branch {
+                self.bucket = None;
+                return Ok(Some((index, element.child)));
+            }
+            self.bucket = self.bucket(page, &element)?.filter(|(_, header)| header.root != PageId(0));
+            if let Some((_, header)) = &self.bucket {
+                return Ok(Some((index, header.root)));
+            }
         }
-        self.bucket = self.bucket(page, &element)?.filter(|(_, header)| header.root != PageId(0));
-        Ok(self.bucket.as_ref().map(|(_, header)| header.root))
+        Ok(None)
     }
 
     fn stop(&mut self, path: &[PageId], page: PageId, why: Stop) -> Result<(), End> {

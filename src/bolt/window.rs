@@ -1,4 +1,5 @@
-//! Reads ahead: small reads that move forward through a file become few large ones.
+//! Reading ahead: small reads that move forward through a file become few large ones, and in a long file those of a
+//! second thread.
 
 use std::cell::RefCell;
 use std::io;
@@ -110,7 +111,7 @@ impl Buffer {
         self.end = offset + len as u64;
     }
 
-    /// Lets a thread read ahead, if that will do and none does it here.
+    /// Starts a thread that reads ahead, if enough was read forward and enough is left.
     fn start_ahead<R: ReadAt>(&mut self, source: &R, source_len: u64) {
         if self.steady_len < STEADY_LEN || source_len.saturating_sub(self.end) < STEADY_LEN {
             return;

@@ -52,7 +52,9 @@ impl Completions {
 
 impl Man {
     pub(super) fn run(&self, command: Command) -> Result<Verdict, Failure> {
-        let mut command = command.name(NAME).disable_help_subcommand(true);
+        // The pages of verbs have the version, and no flag for it, as the verbs.
+        let command = command.name(NAME).disable_help_subcommand(true).propagate_version(true);
+        let mut command = command.mut_subcommands(|verb| verb.disable_version_flag(true));
         command.build();
         write_pages(&command, &self.output_dir)?;
         Ok(Verdict::Fine)
@@ -72,7 +74,9 @@ fn write_pages(command: &Command, directory: &Path) -> Result<(), Failure> {
 
 /// What follows the options in help has sections of its own in a man page: clap_mangen puts all of it under EXTRA.
 fn sections(page: &str) -> String {
-    let Some((head, extra)) = page.split_once("\n.SH EXTRA\n") else { return page.to_owned() };
+    // Names of variables are copied from here: without hyphens of the page's own.
+    let page = page.replacen("\n.SH NAME\n", "\n.nh\n.SH NAME\n", 1);
+    let Some((head, extra)) = page.split_once("\n.SH EXTRA\n") else { return page };
     let mut text = head.to_owned() + "\n";
     let mut section = "";
     for line in extra.lines() {

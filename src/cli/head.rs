@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use op_conductor_init::head::{BlockId, Endpoint, Error, JsonError, RpcError, Source, UnsafeHead, load};
 use op_conductor_init::payload::{EnvelopeError, Head, RightHash};
 

@@ -65,7 +65,7 @@ or use the image that docker/build.sh makes. It needs Docker to run.";
 /// generate writes the first state of a whole cluster, so that all servers start as equals and the named leader leads
 /// first. info and verify read the state of any server, running or not, and change nothing.
 #[derive(Debug, Parser)]
-#[command(name = "op-conductor-init", version, propagate_version = true, max_term_width = 80, after_help = EXIT_STATUS)]
+#[command(name = "op-conductor-init", version, max_term_width = 80, after_help = EXIT_STATUS)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -1,13 +1,12 @@
 //! A private copy of the state that is booted, with addresses that work on a network of containers.
 
 use std::fs::{self, File};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
 use tempfile::TempDir;
 
+use super::moved::{Moved, moves, split};
 use crate::bolt::Reader;
 use crate::durable::{IoError, temp_dir};
 use crate::payload::{Head, StoredHead};
@@ -16,12 +15,9 @@ use crate::raft::{Configuration, LOGS_BUCKET, STATE_FILE, Server};
 use crate::state;
 use crate::state::copy::copy_state;
 use crate::state::dir::{self, LOG_FILE, SNAPSHOTS_DIR};
-use crate::state::rename::{self, NewNames, rename};
+use crate::state::rename::{self, NewNames as _, rename};
 use crate::state::{Node, Servers, StateDir};
 use crate::verify::{self, verify};
-
-/// Top level domain that no other name can have. (RFC 6761)
-const DOMAIN: &str = "gate.test";
 
 /// Why state can't be booted.
 #[derive(Debug, thiserror::Error)]
@@ -52,19 +48,6 @@ pub enum StageError {
         /// The members' ids.
         members: String,
     },
-}
-
-/// A server whose address was changed in the copy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Moved {
-    /// Id of the server.
-    pub id: String,
-    /// Its address in the state.
-    pub from: String,
-    /// Its address in the copy.
-    pub to: String,
-    /// Why the former doesn't work on a network of containers.
-    pub reason: &'static str,
 }
 
 /// The copy, ready to be booted.
@@ -142,19 +125,6 @@ impl Staged {
     }
 }
 
-/// A server gets the address of the copy wherever its id is; a vote, which has no id, by the address that it names.
-impl NewNames for [Moved] {
-    fn server(&self, old: &Server) -> Server {
-        let moved = self.iter().find(|moved| moved.id == old.id);
-        let address = moved.map_or_else(|| old.address.clone(), |moved| moved.to.clone());
-        Server { address, ..old.clone() }
-    }
-
-    fn address(&self, old: &str) -> Option<String> {
-        self.iter().find(|moved| moved.from == old).map(|moved| moved.to.clone())
-    }
-}
-
 /// The members as the node sees them that is furthest: everybody else will follow it.
 fn members(report: &verify::Report) -> Option<Configuration> {
     let furthest = report.nodes.iter().filter(|node| node.latest_configuration().is_some());
@@ -163,40 +133,6 @@ fn members(report: &verify::Report) -> Option<Configuration> {
         (term, index)
     })?;
     furthest.latest_configuration().map(|latest| latest.configuration.as_ref().clone())
-}
-
-/// Which addresses can't be host names on a network of containers, and what they become.
-fn moves(members: &Configuration) -> Vec<Moved> {
-    let hosts: Vec<&str> = members.servers.iter().filter_map(|server| Some(split(&server.address)?.0)).collect();
-    let mut moved = Vec::new();
-    for (number, server) in (1..).zip(&members.servers) {
-        let (host, port) = split(&server.address).unwrap_or(("", 0));
-        let is_shared = || hosts.iter().filter(|other| other.eq_ignore_ascii_case(host)).count() > 1;
-        let reason = match host {
-            _ if port == 0 => "no host and port that can be dialled",
-            ip if ip.parse::<IpAddr>().is_ok() => "an IP address",
-            name if is_loopback(name) => "a loopback address",
-            _ if is_shared() => "several servers on one host",
-            _ => continue,
-        };
-        // Ports are kept: they are part of what is tried.
-        let port = if port == 0 { super::cluster::RAFT_PORT } else { port };
-        let to = format!("server-{number}.{DOMAIN}:{port}");
-        moved.push(Moved { id: server.id.clone(), from: server.address.clone(), to, reason });
-    }
-    moved
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
-}
-
-/// Host, without the brackets of IPv6, and port.
-fn split(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    Some((host, port.parse().ok().filter(|port| *port > 0)?)).filter(|(host, _)| !host.is_empty())
 }
 
 /// The bytes of the highest unsafe head of all nodes.
@@ -242,25 +178,6 @@ mod tests {
         let options = WriteOptions { only: None, force: false, page_size: 4096, lock_timeout: Duration::ZERO };
         generate::write(&Plan::new(&spec).with_payload(crate::gate::SAMPLE_HEAD), root, &options).unwrap();
         directory
-    }
-
-    fn reasons(nodes: &str) -> Vec<(String, &'static str)> {
-        let staged = Staged::copy(generated(nodes).path()).unwrap();
-        staged.moved.iter().map(|moved| (moved.from.clone(), moved.reason)).collect()
-    }
-
-    #[test]
-    fn names_of_hosts_stay_and_all_else_is_moved() {
-        assert_eq!(reasons("seq-1.example:50050,seq-2:50051,c.example.:1"), []);
-        let moved = reasons("10.0.0.1:50050,[fd00::1]:50050,db.localhost:50050");
-        let words: Vec<&str> = moved.iter().map(|(_, reason)| *reason).collect();
-        assert_eq!(words, ["an IP address", "an IP address", "a loopback address"]);
-        let shared = reasons("host:50050,HOST:50051,c:50050");
-        let both = [
-            ("host:50050".to_owned(), "several servers on one host"),
-            ("HOST:50051".to_owned(), "several servers on one host"),
-        ];
-        assert_eq!(shared, both);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The plan as a file: JSON, with everything that `apply` needs. (docs/schema/recover-plan.json)
+//! The plan as a file: JSON, with everything that `apply` needs. (docs/schema/recover-plan-file.json)
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -11,6 +11,7 @@ use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use serde_json::Value;
 
 use crate::common::state::{cluster, run, tree};
+use crate::schemas::assert_form;
 
 const BLOCK_100: &[u8] = include_bytes!("../vectors/payload/v3.ssz");
 
@@ -125,14 +126,30 @@ fn a_plan_has_the_form_of_its_schema_and_reading_changes_nothing() {
     let left = Left::new();
     let before = tree(&left.state);
     let plan = left.plan(&[left.server("a"), left.server("b"), left.server("c")]);
-    let schema: Value = serde_json::from_str(include_str!("../../docs/schema/recover-plan.json")).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> = validator.iter_errors(&plan).map(|error| error.to_string()).collect();
-    assert_eq!(errors, [""; 0]);
+    assert_form("recover-plan-file", &plan);
     assert_eq!(tree(&left.state), before);
     let (code, stdout, _) = run(&["recover", "plan", left.state.to_str().unwrap(), "--format", "json"]);
     let answer: Value = serde_json::from_str(&stdout).unwrap();
+    assert_form("recover-plan", &answer);
     assert_eq!((code, &answer["status"], &answer["plan"]["servers"]), (0, &"planned".into(), &plan["servers"]));
+}
+
+#[test]
+fn every_answer_for_programs_has_the_form_of_its_schema() {
+    let left = Left::new();
+    let answer = |args: &[&str]| -> Value {
+        let (_, stdout, stderr) = run(&[args, &["--format", "json"]].concat());
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"))
+    };
+    let (plan, facts) = (left.path("plan.json"), left.path("b.json"));
+    let refused = answer(&["recover", "plan", &left.server("c"), "--output", &plan]);
+    assert_form("recover-plan", &refused);
+    assert_eq!(refused["status"], "refused");
+    assert_form("recover-collect", &answer(&["recover", "collect", &left.server("b"), "--output", &facts]));
+    left.plan(&[left.server("a"), left.server("b"), left.server("c")]);
+    let apply = ["recover", "apply", &plan, "--state-dir", left.state.to_str().unwrap()];
+    assert_form("recover-apply", &answer(&apply));
+    assert_form("recover-apply", &answer(&apply));
 }
 
 #[test]

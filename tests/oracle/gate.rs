@@ -134,7 +134,8 @@ fn addresses_of_another_machine_are_changed_in_the_copy_alone() {
 
 #[test]
 fn a_signal_in_the_middle_leaves_nothing() {
-    for (signal, code, after) in [(Signal::INT, 130, 3000), (Signal::TERM, 143, 1500), (Signal::TERM, 143, 300)] {
+    let moments = [(Signal::INT, 130, 3000), (Signal::TERM, 143, 1500), (Signal::TERM, 143, 300)];
+    for (signal, code, after) in moments {
         let run = Run::start(&["--target", "op-conductor:v0.9.4"]);
         std::thread::sleep(Duration::from_millis(after));
         kill_process(Pid::from_child(&run.child), signal).unwrap();

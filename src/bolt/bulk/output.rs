@@ -22,7 +22,7 @@ pub(super) struct Output<S> {
     buffer: Vec<u8>,
     /// Where the buffer goes, in bytes from the start of the file.
     offset: u64,
-    /// The thread that writes, once the file is long; `None` before that, and if there is no second processor.
+    /// The thread that writes a long file; `None` if there is no second processor.
     behind: Option<WriteBehind>,
     is_long: bool,
     /// What is being made durable, and where it ends.

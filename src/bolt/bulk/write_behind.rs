@@ -24,7 +24,7 @@ pub(super) struct WriteBehind {
 type Job = (Vec<u8>, u64);
 
 impl WriteBehind {
-    /// Starts a thread that writes to `storage`; `None` if no thread can be had for that.
+    /// Starts a thread that writes to `storage`; `None` if it can't be started.
     pub(super) fn start(storage: Box<dyn Storage + Send>) -> Option<WriteBehind> {
         let (buffers, receive) = sync_channel(BUFFERS_BEHIND);
         let (reuse, spent) = channel();
@@ -52,7 +52,7 @@ impl WriteBehind {
 
 impl Drop for WriteBehind {
     fn drop(&mut self) {
-        // Whoever drops a file that is not finished has failed already.
+        // A file that is dropped before it is finished is not used.
         _ = self.finish();
     }
 }
@@ -65,7 +65,7 @@ fn write_buffers(
 ) -> io::Result<()> {
     for (buffer, offset) in buffers {
         storage.write_all_at(&buffer, offset)?;
-        // The other side may have come to its end.
+        // Fails if no more buffers are needed.
         _ = reuse.send(buffer);
     }
     Ok(())

@@ -123,15 +123,35 @@ impl<'a, 'd, R: ReadAt> TreeCheck<'a, 'd, R> {
         Ok(Some(page.key(self.source, self.geometry, &element, &mut self.scratch)?.to_vec()))
     }
 
+    /// Elements of a leaf, up to a bucket that has pages: returns its index and its root.
+    fn pairs(&mut self, path: &[PageId], page: &PageBuf, from: usize) -> Result<Option<(usize, PageId)>, Error> {
+        // Taken, so that keys can be borrowed from it.
+        let mut scratch = mem::take(&mut self.scratch);
+        let mut below = None;
+        for index in from..page.count() {
+            below = self.pair(path, page, index, &mut scratch)?.map(|root| (index, root));
+            if below.is_some() {
+                break;
+            }
+        }
+        self.scratch = scratch;
+        Ok(below)
+    }
+
     /// An element of a leaf: its key must be in order, and its value may be a bucket, of which it returns the root.
-    fn pair(&mut self, path: &[PageId], page: &PageBuf, index: usize) -> Result<Option<PageId>, Error> {
+    fn pair(
+        &mut self,
+        path: &[PageId],
+        page: &PageBuf,
+        index: usize,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Option<PageId>, Error> {
         let element = page.element(index);
         if self.is_too_long(path, page.id, index, &element) {
             self.level().has_previous = false;
             return Ok(None);
         }
-        let mut scratch = mem::take(&mut self.scratch);
-        let key = page.key(self.source, self.geometry, &element, &mut scratch)?;
+        let key = page.key(self.source, self.geometry, &element, scratch)?;
         self.check_key(path, page.id, index, key);
         if self.level().position.is_wanted {
             self.delivery.element(page, &element, key);
@@ -148,7 +168,6 @@ impl<'a, 'd, R: ReadAt> TreeCheck<'a, 'd, R> {
         level.previous.clear();
         level.previous.extend_from_slice(key);
         level.has_previous = true;
-        self.scratch = scratch;
         Ok(below)
     }
 
@@ -262,10 +281,11 @@ impl<R: ReadAt> Visitor for TreeCheck<'_, '_, R> {
         Ok(())
     }
 
-    fn element(&mut self, path: &[PageId], page: &PageBuf, index: usize) -> Result<Option<PageId>, Error> {
+    fn elements(&mut self, path: &[PageId], page: &PageBuf, from: usize) -> Result<Option<(usize, PageId)>, Error> {
         match page.kind {
-            PageKind::Branch => self.child(path, page, index).map(Some),
-            _ => self.pair(path, page, index),
+            PageKind::Branch if from == page.count() => Ok(None),
+            PageKind::Branch => self.child(path, page, from).map(|child| Some((from, child))),
+            _ => self.pairs(path, page, from),
         }
     }
 

@@ -5,6 +5,7 @@ mod files;
 mod github;
 mod html;
 mod json;
+mod picture;
 mod text;
 
 use std::num::NonZeroUsize;
@@ -17,7 +18,7 @@ use op_conductor_init::gate::{self, Job, Options, StageError, Staged, Status, Ta
 use op_conductor_init::payload::Release;
 use op_conductor_init::state::dir;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::cluster::ClusterOptions;
 use self::files::OutputFile;
@@ -135,13 +136,16 @@ pub(super) fn adapt(arg: clap::Arg) -> clap::Arg {
 
 impl Gate {
     pub(crate) fn run(&self) -> Result<Verdict, Failure> {
+        let runtime = tokio::runtime::Runtime::new().map_err(Failure::unable)?;
+        let _in_runtime = runtime.enter();
+        // Before anything is made that must not be left behind.
+        let mut signals = Signals::listen()?;
         let files = Files::begin(self)?;
         let staged = self.stage()?;
-        let runtime = tokio::runtime::Runtime::new().map_err(Failure::unable)?;
         let reports = runtime.block_on(async {
             tokio::select! {
                 reports = self.do_jobs(&staged) => Ok(reports),
-                signal = interrupted() => Err(signal?),
+                signal = signals.wait() => Err(signal),
             }
         })?;
         files.write(&staged, &reports)?;
@@ -237,12 +241,24 @@ impl Files<'_> {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn interrupted() -> Result<Failure, Failure> {
-    let listen = |kind| signal(kind).map_err(Failure::unable);
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    Ok(tokio::select! {
-        _ = interrupt.recv() => Failure::interrupted("Ctrl-C", SignalKind::interrupt().as_raw_value()),
-        _ = terminate.recv() => Failure::interrupted("SIGTERM", SignalKind::terminate().as_raw_value()),
-    })
+/// Ctrl-C and SIGTERM: from now on they don't end the process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Must be called in a runtime.
+    fn listen() -> Result<Signals, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::unable);
+        Ok(Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for one of them.
+    async fn wait(&mut self) -> Failure {
+        tokio::select! {
+            _ = self.interrupt.recv() => Failure::interrupted("Ctrl-C", SignalKind::interrupt().as_raw_value()),
+            _ = self.terminate.recv() => Failure::interrupted("SIGTERM", SignalKind::terminate().as_raw_value()),
+        }
+    }
 }

@@ -133,7 +133,11 @@ impl Trial<'_> {
             return Ok(String::new());
         };
         let seconds = started.time.duration_since(stopped.time).as_secs_f64();
-        Ok(format!(" ({seconds:.2} s between their sequencers)"))
+        Ok(if seconds < 0.0 {
+            format!(" (both sequenced for {:.2} s)", -seconds)
+        } else {
+            format!(" ({seconds:.2} s between their sequencers)")
+        })
     }
 
     /// The server that leads, and whose sequencer is the only active one when there are any.
