@@ -88,3 +88,12 @@ actions:
     cp action.yml "$place"
     sed 's#OWNER/op-conductor-init@REF#./#' docs/ci/github-workflow.yml >"$place/.github/workflows/state.yml"
     cd "$place" && git init --quiet && actionlint
+
+# Kill the verbs that write, and let their calls fail, at each place they can (as root, with strace; tests/attack/README.md).
+attack ROUNDS="200":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build
+    export PROGRAM="$PWD/${CARGO_TARGET_DIR:-target}/debug/op-conductor-init"
+    python3 tests/attack/kill.py {{ROUNDS}}
+    for attack in twice guard full_disk fault; do python3 "tests/attack/$attack.py"; done

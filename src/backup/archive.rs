@@ -87,7 +87,7 @@ pub(super) fn most_bytes(size: u64, entries: u64) -> u64 {
 }
 
 /// Reads an archive from its beginning, at most `most` bytes of what it unpacks to. What is neither a file nor a directory
-/// is none that we wrote.
+/// is not from this tool.
 pub(super) fn unpack(path: &Path, most: u64, each: EachFile<'_>, progress: &dyn Progress) -> Result<(), Error> {
     let opening = |source| Error::Io(IoError { doing: "opening", path: path.to_owned(), source });
     let damaged = |source| Error::Archive { path: path.to_owned(), source };
@@ -185,7 +185,7 @@ impl Names {
         // tar -C backup . has "./" in front of all names.
         let (first, rest) = name.split_once('/').unwrap_or((&name, ""));
         if *self.top.get_or_insert_with(|| first.to_owned()) != first {
-            return Err(io::Error::other(format!("{name:?} lies outside of the backup")));
+            return Err(io::Error::other(format!("{name:?} is outside of the backup")));
         }
         Ok(Some((rest.to_owned(), kind)))
     }

@@ -9,7 +9,7 @@ use crate::report::Finding;
 use crate::state::{self, dir, entries};
 use crate::{bolt, durable};
 
-/// Why no backup was made, or one can't be looked at. Nothing is left behind by any.
+/// Why no backup was made, or one can't be looked at. No error leaves anything behind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

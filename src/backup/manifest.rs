@@ -66,7 +66,7 @@ pub struct NodeEntry {
     pub info: NodeInfo,
 }
 
-/// What a server has, as `info` tells it.
+/// What a server has, as `info` reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NodeInfo {
     /// The highest term it has seen.
@@ -77,7 +77,7 @@ pub struct NodeInfo {
     pub first_index: Option<u64>,
     /// Last index of the log.
     pub last_index: Option<u64>,
-    /// Term of the last entry, or of the snapshot behind which there is none.
+    /// Term of the last entry, or of the snapshot when no entry follows it.
     pub last_term: u64,
     /// Entries of the log.
     pub entry_count: u64,
@@ -351,7 +351,7 @@ impl Manifest {
         bytes
     }
 
-    /// Bytes of all files; more than there can be when the manifest lies.
+    /// Bytes of all files; at most 2^64 - 1, when the manifest was made up.
     pub fn total_size(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.size))
     }

@@ -167,7 +167,7 @@ fn pack(fresh: &mut Publication, manifest: &Manifest) -> Result<(), Error> {
     }
 }
 
-/// Copies all nodes until the copies hold together; gives what is found in them all the same.
+/// Copies all nodes until the copies hold together; returns what is found in them all the same.
 fn take(draft: &mut Draft<'_>, dirs: &[StateDir]) -> Result<Vec<Finding>, Error> {
     if let Some(dir) = dirs.iter().find(|dir| dir.id().contains(char::REPLACEMENT_CHARACTER)) {
         return Err(Error::Name { path: dir.path().to_owned() });

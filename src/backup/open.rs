@@ -31,7 +31,7 @@ pub struct Backup {
     by_ancestor: bool,
 }
 
-/// How a backup lies on the disk.
+/// The form of a backup on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// A directory.
@@ -47,7 +47,7 @@ impl Backup {
     /// Opens a backup by its manifest.
     ///
     /// # Errors
-    /// [`Error::Parent`] for a directory that holds backups, [`Error::NoBackup`] for what is none, or has a manifest that
+    /// [`Error::Parent`] for a directory that holds backups, [`Error::NoBackup`] for what isn't a backup, or has a manifest that
     /// can't be read.
     pub fn open(path: &Path) -> Result<Backup, Error> {
         let metadata =
@@ -114,7 +114,7 @@ impl Backup {
                 Finding::new(
                     "BACKUP-004",
                     Severity::Warning,
-                    format!("{SUMS_FILE} is missing: whether the manifest is the one that was written can't be told"),
+                    format!("{SUMS_FILE} is missing: whether the manifest was changed is unknown"),
                 )
                 .in_file(SUMS_FILE),
             ),
@@ -127,7 +127,7 @@ impl Backup {
                 )
                 .in_file(SUMS_FILE)
                 .hint(
-                    "sha256sum -c SHA256SUMS tells which files are as they were; take another backup if there is one",
+                    "sha256sum -c SHA256SUMS reports which files are as they were; take another backup if there is one",
                 ),
             ),
         }
@@ -139,7 +139,7 @@ impl Backup {
         &self.path
     }
 
-    /// How it lies on the disk.
+    /// Its form on the disk.
     pub fn form(&self) -> Form {
         self.form
     }
@@ -256,7 +256,7 @@ fn bounded(bytes: &mut dyn Read, name: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Names of the backups in a directory, in the order of their names' times. What only leads to one is none: a symbolic link,
+/// Names of the backups in a directory, in the order of their names' times. What only leads to one is not a backup: a symbolic link,
 /// or an entry that is neither a directory nor an archive.
 pub fn names_in(directory: &Path) -> Result<Vec<String>, Error> {
     let fail = |source| Error::Io(IoError { doing: "reading", path: directory.to_owned(), source });

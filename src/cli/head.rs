@@ -1,8 +1,10 @@
 //! The options that say where the unsafe head comes from.
 
 use std::fmt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use op_conductor_init::head::{BlockId, Endpoint, Error, JsonError, RpcError, Source, UnsafeHead, load};
 use op_conductor_init::payload::{EnvelopeError, Head, RightHash};
 
@@ -95,6 +97,11 @@ impl HeadOptions {
     pub(super) fn load(&self) -> Result<Option<UnsafeHead>, Failure> {
         let source = match (&self.unsafe_head, self.endpoint()?) {
             (Some(path), _) if path.as_os_str() == "-" => Source::Stdin,
+            // What a shell opens for <(command) is a link to a pipe that has its writer; a named pipe would be waited for.
+            (Some(path), _) if path.symlink_metadata().is_ok_and(|it| it.file_type().is_fifo()) => {
+                let error = anyhow!("--unsafe-head: {}: expected a regular file", path.display());
+                return Err(Failure::unable(error).with_hint(Some("- reads standard input")));
+            }
             (Some(path), _) => Source::File(path.clone()),
             (None, Some(endpoint)) => Source::Rpc(endpoint, self.block),
             (None, None) => return Ok(None),

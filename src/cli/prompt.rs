@@ -22,11 +22,12 @@ enum Event {
 /// way; after the answer signals end the process as ever.
 pub(super) fn confirmed(question: &str) -> Result<bool, Failure> {
     let fail = |error: io::Error| Failure::unable(anyhow::Error::new(error).context("asking"));
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).map_err(fail)?;
     let (send, events) = channel();
     let is_answered = Arc::new(AtomicBool::new(false));
+    // First: an answer may come as soon as the question is there.
     watch_signals(send.clone(), Arc::clone(&is_answered)).map_err(fail)?;
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).map_err(fail)?;
     let read = move || drop(send.send(Event::Line(read_line())));
     // Without a thread to spare a signal ends the process at once, and the next command cleans up.
     let line = match Builder::new().spawn(read) {

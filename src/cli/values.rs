@@ -22,6 +22,10 @@ pub(crate) enum Format {
 pub(crate) fn owner(text: &str) -> Result<Owner, String> {
     let parsed = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
     let (uid, gid) = parsed.ok_or("expected two numbers, such as 1000:1000")?;
+    // chown(2): this number leaves the owner as it is.
+    if [uid, gid].contains(&u32::MAX) {
+        return Err(format!("expected numbers below {}", u32::MAX));
+    }
     Ok(Owner { uid, gid })
 }
 

@@ -92,7 +92,7 @@ impl Publication {
         self.disk.remove_file(At::new(&directory, name))
     }
 
-    /// Makes all durable, and gives what is called `made` the first of the `names` that is free.
+    /// Makes all durable, and renames what is called `made` to the first of the `names` that is free.
     pub fn publish(mut self, made: &str, names: impl IntoIterator<Item = String>) -> Result<PathBuf, Error> {
         sync_tree(&mut self.disk, &self.stage)?;
         for (parent, _) in &self.created {

@@ -279,11 +279,14 @@ fn a_backup_follows_no_link_to_a_file_that_is_not_rafts() {
     assert!(stderr.contains("snapshots/1-2-1/note"), "{stderr}");
 }
 
+/// What is done to a server's directory.
+type Damage = fn(&Path);
+
 #[test]
 fn state_that_cannot_be_read_is_not_taken_for_old() {
     let place = Place::new();
     let backup = place.backup(&place.state);
-    let damage: [(&str, fn(&Path)); 4] = [
+    let damage: [(&str, Damage); 4] = [
         ("all logs cut", |dir| {
             File::options().write(true).open(dir.join("raft-log.db")).unwrap().set_len(5000).unwrap();
         }),

@@ -231,7 +231,7 @@ fn a_target_on_its_own_mount_is_restored_within_it() {
     copy(&volume.0.join("b/raft-log.db"), &own.0.join("raft-log.db"));
     fs::create_dir_all(own.0.join("snapshots/1-9-1")).unwrap();
     let allow =
-        ["--node", "a", "--allow", "GUARD-002", "--allow", "GUARD-004", "--allow", "GUARD-005", "--discard-replaced"];
+        ["--node", "a", "--allow", "GUARD-002", "--allow", "GUARD-004", "--allow", "GUARD-005", "--allow", "GUARD-010"];
     restore(&own.0, &allow);
     let found = servers(&own.0);
     assert_eq!(found["raft-log.db"], tree(&state.join("a"))["raft-log.db"]);
