@@ -81,7 +81,7 @@ struct PruneOptions {
     #[arg(long, value_name = "N")]
     keep: NonZeroUsize,
 
-    /// Say what would be removed, and remove nothing
+    /// Show what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
 

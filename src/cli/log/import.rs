@@ -43,7 +43,7 @@ pub(super) struct Options {
     #[command(flatten)]
     directory: StateDirOption,
 
-    /// File with the lines, or - for standard input
+    /// File with the lines [default: - for standard input]
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     file: PathBuf,
 

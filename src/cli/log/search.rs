@@ -25,7 +25,8 @@ use crate::cli::values::Format;
 #[command(group = ArgGroup::new("what").required(true).multiple(true).args(["index", "kinds", "term", "block", "since"]))]
 #[command(after_help = "\
 Examples:
-  op-conductor-init log search --state-dir ./raft-state/sequencer-1 --block 0x9f3c
+  op-conductor-init log search --state-dir ./raft-state/sequencer-1 \\
+    --block 0x9f3c
   op-conductor-init log search --state-dir ./raft-state/sequencer-1 \\
     --type configuration --term 3..7
 

@@ -60,7 +60,7 @@ pub(super) struct Options {
     ignore: Vec<&'static Explanation>,
 
     /// The lowest severity that makes the exit status 1
-    #[arg(long, value_enum, default_value = "error")]
+    #[arg(long, value_name = "SEVERITY", value_enum, default_value = "error")]
     fail_on: FailOn,
 
     #[command(flatten)]
@@ -73,9 +73,9 @@ pub(super) struct Options {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum FailOn {
-    /// Only errors.
+    /// Only errors
     Error,
-    /// Warnings too.
+    /// Errors and warnings
     Warning,
 }
 
