@@ -60,8 +60,11 @@ impl Cluster {
         let pairs: Vec<_> = (1_u64..)
             .zip([&bootstrap].into_iter().chain(entries))
             .map(|(index, (term, (kind, data)))| {
-                let appended_at =
-                    if index == 1 { AppendedAt::ZERO } else { AppendedAt::from_unix(1_700_000_000 + index.cast_signed(), 0) };
+                let appended_at = if index == 1 {
+                    AppendedAt::ZERO
+                } else {
+                    AppendedAt::from_unix(1_700_000_000 + index.cast_signed(), 0)
+                };
                 let (kind, data) = (*kind, (!data.is_empty()).then(|| data.clone().into()));
                 let log = Log { index: Index(index), term: Term(*term), kind, data, extensions: None, appended_at };
                 let mut value = Vec::new();
