@@ -160,7 +160,7 @@ pub fn write(plan: &Plan<'_>, mut root: Root, options: &WriteOptions<'_>) -> Res
     Ok(Outcome { nodes, cluster_file, replaced, run, recovered, foreign })
 }
 
-/// Looks at what a call would do, as [`write`] does, and refuses what that refuses. Changes nothing.
+/// Looks at what a call would do, as [`write()`] does, and refuses what that refuses. Changes nothing.
 pub fn look(plan: &Plan<'_>, root: &Root, options: &WriteOptions<'_>) -> Result<(), Error> {
     let judged = judge(plan, root, options)?;
     let written = plan.nodes().zip(&judged.nodes).filter(|(_, change)| **change == Change::Written);
