@@ -31,7 +31,7 @@ dom=$(browser --dump-dom)
 # expect WHAT COUNT: the browser's page has as many as the JSON.
 expect() {
     local found
-    found=$(grep -o "$1" <<<"$dom" | wc -l)
+    found=$({ grep -o "$1" || true; } <<<"$dom" | wc -l)
     [ "$found" = "$2" ] || { echo "expected $2 times $1, found $found" >&2; exit 1; }
 }
 events() {
