@@ -62,6 +62,10 @@ oracle *ARGS:
 fuzz TARGET SECONDS:
     cargo +nightly fuzz run --sanitizer none {{TARGET}} -- -max_total_time={{SECONDS}} -max_len=65536 -timeout=10 -rss_limit_mb=512
 
+# Check the plans in a model of raft within wide bounds (docs/MODEL.md has the table).
+model *ARGS:
+    MODEL=long cargo test --profile model --no-default-features --test model -- --nocapture --test-threads 1 {{ARGS}}
+
 # Let Go and verify judge N changed directories, and print the table (20,000 take about five minutes).
 differential N:
     test -x oracle/bin/oracle-raft-1.8.0 || oracle/build.sh 1.8.0
