@@ -191,7 +191,9 @@ impl History {
     /// Plans from every subset of the directories; the covered plans are returned.
     fn subsets(&self, seed: u64) -> (Counts, Vec<PlanFile>) {
         let state = self.state();
-        let directories: Vec<PathBuf> = self.nodes.iter().map(|node| state.join(&node.id)).collect();
+        // A node that was killed as soon as it was added has none.
+        let directories = self.nodes.iter().map(|node| state.join(&node.id)).filter(|path| path.is_dir());
+        let directories: Vec<PathBuf> = directories.collect();
         let (mut counts, mut plans) = (Counts::default(), Vec::new());
         for subset in 1..1_u32 << directories.len() {
             let chosen = directories.iter().enumerate().filter(|(at, _)| subset & (1 << at) != 0);
@@ -247,7 +249,9 @@ impl History {
             panic!("seed {seed}, on {version}, {forgotten:?} forgotten: {what}: {:?}", campaigns(&members))
         };
         let leads = || members.iter().find(|node| node.leads());
-        let Some(leader) = wait_for(PATIENCE, leads) else { return fail("nobody leads") };
+        if wait_for(PATIENCE, leads).is_none() {
+            fail("nobody leads");
+        }
         if campaigns(&members).iter().find(|(_, _, state)| state == "leader").map(|it| it.1.as_str())
             != Some(&file.leader)
         {
@@ -262,7 +266,8 @@ impl History {
             fail("another one asked for votes first");
         }
         let block = Envelope::decode(&file.head.bytes().unwrap()).unwrap().child().unwrap().encode();
-        if !leader.apply(&block, ACKNOWLEDGED) {
+        // With timeouts this short another one may lead by now.
+        if wait_for(PATIENCE, || leads()?.apply(&block, ACKNOWLEDGED).then_some(())).is_none() {
             fail("the block after the head isn't committed");
         }
         let all_have_it = || members.iter().all(|node| node.last() == Some(hex(&block))).then_some(());
