@@ -71,6 +71,11 @@ differential N:
     test -x oracle/bin/oracle-raft-1.8.0 || oracle/build.sh 1.8.0
     DIFFERENTIAL_COUNT={{N}} cargo test --features gate --test oracle differential -- --nocapture
 
+# Let N real clusters live, damage their disks, let verify look and boot what is left (5,000 take a quarter of an hour).
+cluster-differential N:
+    oracle/build.sh 1.7.3 1.8.0
+    CLUSTER_HISTORIES={{N}} cargo test --features gate --test oracle cluster_histories -- --nocapture
+
 # Render the gate's page in headless Chromium, to look at in target/pages; arguments are gate's.
 pages *ARGS:
     ./tests/pages.sh {{ARGS}}

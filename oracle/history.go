@@ -41,6 +41,8 @@ type historyBooted struct {
 	First string `json:"first"`
 	// Lost are acknowledged commands that the cluster doesn't have any more.
 	Lost []uint64 `json:"lost"`
+	// Held are those of the lost that some disk still had before the boot: the others left no trace.
+	Held []uint64 `json:"held"`
 	// Apart are servers that never got what the leader has, or have something else.
 	Apart []string `json:"apart"`
 	// Stuck says that no leader could commit.

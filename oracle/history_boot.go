@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
@@ -19,7 +20,12 @@ const (
 // bootHistory starts all servers on what is in their directories, and says what became of the cluster. Those whose
 // directory is gone start with an empty one, as a container with a new volume does.
 func bootHistory(job historyJob, template []byte) (*historyBooted, error) {
-	booted := &historyBooted{Refused: map[string]string{}, Lost: []uint64{}, Apart: []string{}}
+	booted := &historyBooted{Refused: map[string]string{}, Lost: []uint64{}, Held: []uint64{}, Apart: []string{}}
+	onDisk := map[uint64]bool{}
+	for _, id := range job.Boot.Servers {
+		// What can't be read is found elsewhere.
+		_ = guard(func() error { return commandsOnDisk(filepath.Join(job.Dir, id), onDisk) })
+	}
 	var first firstLeader
 	running := map[string]*historyNode{}
 	for _, id := range job.Boot.Servers {
@@ -43,6 +49,11 @@ func bootHistory(job historyJob, template []byte) (*historyBooted, error) {
 	leader := settle(running, template)
 	booted.First = first.get()
 	booted.judge(job.Boot, running, leader)
+	for _, number := range booted.Lost {
+		if onDisk[number] {
+			booted.Held = append(booted.Held, number)
+		}
+	}
 	var stopped error
 	for _, n := range running {
 		stopped = errors.Join(stopped, n.stop())
@@ -54,7 +65,7 @@ func bootHistory(job historyJob, template []byte) (*historyBooted, error) {
 func (n *historyNode) expects(ids []string, running map[string]*historyNode) []string {
 	var expected []string
 	members := n.raft.GetConfiguration()
-	if members.Error() != nil {
+	if soon(members) != nil {
 		return ids
 	}
 	for _, id := range ids {
@@ -68,6 +79,53 @@ func (n *historyNode) expects(ids []string, running map[string]*historyNode) []s
 		}
 	}
 	return expected
+}
+
+// commandsOnDisk adds the numbers of the commands in a server's log and snapshots.
+func commandsOnDisk(dir string, numbers map[uint64]bool) error {
+	if err := requireFile(filepath.Join(dir, logFile)); err != nil {
+		return err
+	}
+	s, err := openStores(dir, readOnlyOptions())
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var all historyFSM
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, 1, hclog.NewNullLogger())
+	if err != nil {
+		return err
+	}
+	metas, err := snapshots.List()
+	if err != nil {
+		return err
+	}
+	for _, meta := range metas {
+		if _, content, err := snapshots.Open(meta.ID); err == nil && all.Restore(content) == nil {
+			for _, number := range all.numbers {
+				numbers[number] = true
+			}
+		}
+	}
+	first, err := s.log.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.log.LastIndex()
+	if err != nil {
+		return err
+	}
+	all.numbers = nil
+	for index := first; index != 0 && index <= last; index++ {
+		var entry raft.Log
+		if s.log.GetLog(index, &entry) == nil && entry.Type == raft.LogCommand {
+			all.Apply(&entry)
+		}
+	}
+	for _, number := range all.numbers {
+		numbers[number] = true
+	}
+	return nil
 }
 
 type firstLeader struct {
@@ -97,7 +155,7 @@ func settle(running map[string]*historyNode, template []byte) *historyNode {
 				continue
 			}
 			// Far above all numbers of the history.
-			if n.raft.Apply(historyCommand(template, 1<<40), 10*historyHeartbeat).Error() == nil {
+			if soon(n.raft.Apply(historyCommand(template, 1<<40), 10*historyHeartbeat)) == nil {
 				return n
 			}
 		}

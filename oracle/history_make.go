@@ -143,7 +143,7 @@ func (h *history) leader() *historyNode {
 	for wait := time.Now().Add(20 * historyHeartbeat); time.Now().Before(wait); time.Sleep(2 * time.Millisecond) {
 		for _, id := range h.ids() {
 			n := h.running[id]
-			if !h.away[id] && n.raft.State() == raft.Leader && n.raft.VerifyLeader().Error() == nil {
+			if !h.away[id] && n.raft.State() == raft.Leader && soon(n.raft.VerifyLeader()) == nil {
 				return n
 			}
 		}
@@ -170,7 +170,7 @@ func (h *history) applyTo(n *historyNode, count int) {
 	}
 	acked := 0
 	for number := first; number < h.next; number++ {
-		if futures[number].Error() == nil {
+		if soon(futures[number]) == nil {
 			h.made.Acked = append(h.made.Acked, number)
 			acked++
 		}
@@ -192,7 +192,7 @@ func (h *history) step() error {
 	case 4:
 		h.loseLeader()
 	case 5:
-		err := h.running[some].raft.Snapshot().Error()
+		err := soon(h.running[some].raft.Snapshot())
 		h.say("snapshot of %s: %v", some, err)
 	case 6, 7:
 		return h.restart(some)
@@ -202,7 +202,7 @@ func (h *history) step() error {
 		h.change(some)
 	case 10:
 		if leader := h.leader(); leader != nil {
-			h.say("transfer: %v", leader.raft.LeadershipTransfer().Error())
+			h.say("transfer: %v", soon(leader.raft.LeadershipTransfer()))
 		}
 	case 11:
 		return h.restartAll()
@@ -286,7 +286,7 @@ func (h *history) add() error {
 	} else {
 		future = leader.raft.AddNonvoter(raft.ServerID(id), historyAddress(id), 0, time.Second)
 	}
-	h.say("add %s: %v", id, future.Error())
+	h.say("add %s: %v", id, soon(future))
 	h.apply(1 + h.index(5))
 	return nil
 }
@@ -305,9 +305,9 @@ func (h *history) change(id string) {
 		return
 	}
 	if h.chance(70) {
-		h.say("remove %s: %v", id, leader.raft.RemoveServer(raft.ServerID(id), 0, time.Second).Error())
+		h.say("remove %s: %v", id, soon(leader.raft.RemoveServer(raft.ServerID(id), 0, time.Second)))
 	} else {
-		h.say("demote %s: %v", id, leader.raft.DemoteVoter(raft.ServerID(id), 0, time.Second).Error())
+		h.say("demote %s: %v", id, soon(leader.raft.DemoteVoter(raft.ServerID(id), 0, time.Second)))
 	}
 	h.apply(1 + h.index(5))
 }

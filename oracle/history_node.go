@@ -84,12 +84,13 @@ func (f *historyFSM) Restore(content io.ReadCloser) error {
 	defer f.mu.Unlock()
 	f.numbers, f.last = nil, state
 	if len(state) < 4 {
-		return nil
+		return errors.New("a state of another kind")
 	}
 	end := len(state) - 4
 	start := end - int(binary.BigEndian.Uint32(state[end:]))
-	if start < 0 {
-		return errors.New("a state of another kind")
+	if start <= 0 {
+		// op-conductor can't restore a state without an envelope either.
+		return errors.New("no envelope in the state")
 	}
 	f.last = state[:start]
 	return json.Unmarshal(state[start:end], &f.numbers)
@@ -157,6 +158,19 @@ func (n *historyNode) stop() error {
 	err := errors.Join(n.raft.Shutdown().Error(), n.stores.Close())
 	close(n.notify)
 	return err
+}
+
+// soon waits for a future, but not for ever: a leader whose followers answer and can't store what it sends keeps its
+// lease, and never commits.
+func soon(future raft.Future) error {
+	result := make(chan error, 1)
+	go func() { result <- future.Error() }()
+	select {
+	case err := <-result:
+		return err
+	case <-time.After(20 * historyHeartbeat):
+		return errors.New("not done in time")
+	}
 }
 
 // connect lets the servers reach each other.

@@ -147,7 +147,7 @@ pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) ->
     let damaged = found.iter().any(|finding| ["BACKUP-001", "BACKUP-002"].contains(&finding.id));
     let mut report = match report {
         // What is damaged need not be readable.
-        Err(_) if damaged => Report { nodes: Vec::new(), findings: Vec::new(), winners: None },
+        Err(_) if damaged => Report { nodes: Vec::new(), findings: Vec::new(), winners: None, release: None },
         report => report?,
     };
     if !damaged && !backup.by_ancestor() {

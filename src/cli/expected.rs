@@ -7,7 +7,7 @@ use op_conductor_init::cluster::{MembersError, MembersFile};
 use op_conductor_init::read_file;
 #[cfg(feature = "payload")]
 use op_conductor_init::recover::{self, PlanFile};
-use op_conductor_init::report::Finding;
+use op_conductor_init::report::{Finding, decode_text};
 use op_conductor_init::verify::{Report, compare_members};
 
 use super::failure::Failure;
@@ -32,7 +32,7 @@ enum What {
 impl Expected {
     pub(super) fn read(file: &Path) -> Result<Expected, Failure> {
         let bytes = read_file(file, MAX_LEN).context("--expect").map_err(Failure::unable)?;
-        let what = What::parse(file, bytes)?;
+        let what = What::parse(file, &bytes)?;
         Ok(Expected { file: file.to_owned(), what })
     }
 
@@ -49,14 +49,14 @@ impl Expected {
 }
 
 impl What {
-    fn parse(file: &Path, bytes: Vec<u8>) -> Result<What, Failure> {
+    fn parse(file: &Path, bytes: &[u8]) -> Result<What, Failure> {
+        let text = decode_text(bytes).with_context(|| format!("--expect: {}", file.display()));
+        let text = text.map_err(Failure::unable)?;
         #[cfg(feature = "payload")]
-        if PlanFile::is_one(&bytes) {
+        if PlanFile::is_one(text.as_bytes()) {
             let fail = |reason| Failure::unable(anyhow!("--expect: {}: {reason}", file.display()));
-            return PlanFile::decode(&bytes).map(|plan| What::Plan(Box::new(plan))).map_err(fail);
+            return PlanFile::decode(text.as_bytes()).map(|plan| What::Plan(Box::new(plan))).map_err(fail);
         }
-        let text = String::from_utf8(bytes);
-        let text = text.with_context(|| format!("--expect: {}", file.display())).map_err(Failure::unable)?;
         MembersFile::parse(&text).map(What::Members).map_err(|error| unexpected(file, error))
     }
 }

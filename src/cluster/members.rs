@@ -34,6 +34,14 @@ pub enum MembersError {
     /// The same, of a text that isn't JSON.
     #[error("expected {MEMBERS_FORMATS}: {}", .0.to_string().trim_end())]
     Toml(toml::de::Error),
+    /// The answer of a server that has no such method, or refused it.
+    #[error("the server answered error {code}: {message}")]
+    Answer { code: i64, message: String },
+    /// peers.json of raft protocol 1 and 2.
+    #[error(
+        "the old form of peers.json: a list of addresses. Today's has an object for each server: {{\"id\", \"address\", \"non_voter\"}}"
+    )]
+    OldPeers,
     /// JSON of another kind.
     #[error("expected {MEMBERS_FORMATS}: JSON, but without a list of servers with id and address")]
     NoList,
@@ -88,6 +96,32 @@ enum JsonMembers {
     List(Vec<JsonServer>),
     Object { servers: Vec<JsonServer> },
     Answer { result: Box<JsonMembers> },
+}
+
+/// What else JSON can be, to say so.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OtherJson {
+    Error { error: JsonRpcError },
+    Addresses(Vec<String>),
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Debug, Deserialize)]
+struct JsonRpcError {
+    code: i64,
+    message: String,
+}
+
+impl OtherJson {
+    fn error(self) -> MembersError {
+        match self {
+            OtherJson::Error { error: JsonRpcError { code, message } } => MembersError::Answer { code, message },
+            OtherJson::Addresses(list) if !list.is_empty() => MembersError::OldPeers,
+            OtherJson::Addresses(_) => MembersError::Empty,
+            OtherJson::Other(_) => MembersError::NoList,
+        }
+    }
 }
 
 /// op-conductor-ops's config.toml. (ethereum-optimism/infra op-conductor-ops/example.config.toml)
@@ -160,16 +194,23 @@ impl OpsConfig {
     }
 }
 
+/// The lists of a text that isn't JSON, for the reason `json`.
+fn lists_of_toml(text: &str, json: serde_json::Error) -> Result<Vec<MemberList>, MembersError> {
+    match toml::from_str::<OpsConfig>(text) {
+        Ok(config) => config.lists(),
+        Err(_) if text.trim_start().starts_with('{') => Err(MembersError::Json(json)),
+        Err(toml) => Err(MembersError::Toml(toml)),
+    }
+}
+
 impl MembersFile {
     /// Parses a file's text, whichever of the formats it has.
     pub fn parse(text: &str) -> Result<MembersFile, MembersError> {
         let lists = match serde_json::from_str::<JsonMembers>(text) {
             Ok(members) => vec![MemberList { network: None, servers: members.servers()? }],
-            Err(_) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => return Err(MembersError::NoList),
-            Err(json) => match toml::from_str::<OpsConfig>(text) {
-                Ok(config) => config.lists()?,
-                Err(_) if text.trim_start().starts_with('{') => return Err(MembersError::Json(json)),
-                Err(toml) => return Err(MembersError::Toml(toml)),
+            Err(json) => match serde_json::from_str::<OtherJson>(text) {
+                Ok(other) => return Err(other.error()),
+                Err(_) => lists_of_toml(text, json)?,
             },
         };
         if lists.iter().all(|list| list.servers.is_empty()) {
@@ -251,6 +292,9 @@ mod tests {
         );
         assert_eq!(reason(r#"[{"id":"a","address":"x:1"},{"id":"a","address":"y:1"}]"#), "a is there twice");
         assert!(reason(r#"[{"id":"a","address":"x:1","suffrage":9}]"#).ends_with("found 9"));
+        let rpc = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"the method does not exist"}}"#;
+        assert_eq!(reason(rpc), "the server answered error -32601: the method does not exist");
+        assert!(reason(r#"["x:1", "y:2"]"#).starts_with("the old form of peers.json"));
         let undescribed = "[networks.n]\nsequencers = ['a']\n[sequencers]\n";
         assert_eq!(reason(undescribed), "networks.n lists a, but there is no sequencers.a");
     }

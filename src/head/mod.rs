@@ -13,6 +13,7 @@ pub use json::JsonError;
 pub use rpc::{Endpoint, RpcError};
 
 use crate::payload::{Envelope, EnvelopeError, Head, RightHash};
+use crate::report::{TextError, decode_text};
 
 /// More bytes than this aren't read. The largest blocks have a few MiB, and as JSON ten times as many.
 const MAX_LEN: u64 = 256 << 20;
@@ -40,6 +41,9 @@ pub enum Error {
     /// It is in none of the known forms.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// It is compressed.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// The execution client could not be asked.
     #[error(transparent)]
     Rpc(#[from] RpcError),
@@ -84,9 +88,13 @@ fn read(source: impl Read) -> Result<Vec<u8>, Error> {
 
 /// SSZ, SSZ as hexadecimal text, or JSON.
 fn decode(bytes: &[u8]) -> Result<Envelope, Error> {
-    match std::str::from_utf8(bytes).map(str::trim) {
-        Ok(text) if text.starts_with(['{', '[']) => json::envelope(text.as_bytes()),
-        Ok(text) if text.starts_with("0x") => {
+    let text = match decode_text(bytes) {
+        Err(error @ TextError::Compressed { .. }) => return Err(error.into()),
+        text => text.unwrap_or_default(),
+    };
+    match text.trim() {
+        text if text.starts_with(['{', '[']) => json::envelope(text.as_bytes()),
+        text if text.starts_with("0x") => {
             let bytes = alloy_primitives::hex::decode(text).map_err(|error| JsonError::Hex(error.to_string()))?;
             Ok(Envelope::decode(&bytes)?)
         }
@@ -118,6 +126,9 @@ mod tests {
             }
             let hex = format!("0x{}\n", alloy_primitives::hex::encode(&ssz));
             assert_eq!(decode(hex.as_bytes()).unwrap().encode(), ssz, "{block} as hex");
+            let json = std::fs::read_to_string(vector(&format!("{block}.block.json"))).unwrap();
+            let utf16: Vec<u8> = format!("\u{feff}{json}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+            assert_eq!(decode(&utf16).unwrap().encode(), ssz, "{block} in UTF-16");
         }
     }
 

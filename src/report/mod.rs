@@ -3,6 +3,7 @@
 pub mod explain;
 mod finding;
 mod progress;
+mod text;
 
 pub use finding::{Finding, Findings, Place, Severity};
 pub use progress::Progress;
@@ -11,3 +12,4 @@ pub use progress::Progress;
 pub(crate) fn lossy_path<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
+pub use text::{TextError, decode_text};

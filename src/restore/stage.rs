@@ -33,7 +33,7 @@ impl Staged {
         options: &Options<'_>,
         progress: &dyn Progress,
     ) -> Result<Staged, Error> {
-        let nothing = Report { nodes: Vec::new(), findings: Vec::new(), winners: None };
+        let nothing = Report { nodes: Vec::new(), findings: Vec::new(), winners: None, release: None };
         let mut staged = Staged { staging, found: Vec::new(), report: nothing };
         staged.create_directories(backup, place)?;
         staged.copy_files(backup, place, progress)?;

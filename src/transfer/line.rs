@@ -245,6 +245,9 @@ impl<'p, R: BufRead> Lines<'p, R> {
                 return Err(Error::Line { line, source: LineError::TooLong { most: MAX_LINE_LEN } });
             }
             self.progress.advance(read as u64);
+            if line == 1 && self.text.starts_with('\u{feff}') {
+                self.text.remove(0);
+            }
             if !self.text.trim().is_empty() {
                 let parsed = serde_json::from_str::<Line>(&self.text).map_err(|cause| LineError::Json { cause });
                 let entry = parsed.and_then(|parsed| parsed.entry(payloads));

@@ -41,6 +41,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Who can win the next election, when several nodes were looked at.
     pub winners: Option<Vec<String>>,
+    /// The release whose reading of the payloads was checked.
+    pub release: Option<Release>,
 }
 
 /// How many findings of each severity.
@@ -158,7 +160,7 @@ pub fn verify_to(
         Err(error) => findings.push(described::unreadable(&error)),
     }
     deduplicate(&mut findings);
-    let mut report = Report { nodes, findings: Vec::new(), winners };
+    let mut report = Report { nodes, findings: Vec::new(), winners, release };
     report.add(findings);
     Ok(report)
 }

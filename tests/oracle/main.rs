@@ -13,10 +13,12 @@ mod common;
 
 mod backup_running;
 mod bulk;
+mod cluster_histories;
 mod conductor;
 mod damage;
 mod differential;
 mod gate;
+
 mod puts;
 mod raft;
 mod recover;

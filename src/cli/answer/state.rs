@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 use op_conductor_init::bolt::PageCounts;
-use op_conductor_init::payload::StoredHead;
-use op_conductor_init::raft::{Index, LogType, Server, SnapshotMeta, StableState, Term};
+use op_conductor_init::payload::{Release, StoredHead, Tried, Version};
+use op_conductor_init::raft::{ConfigurationAt, Index, LogType, Server, SnapshotMeta, StableState, Term};
 use op_conductor_init::report::Finding;
 use op_conductor_init::state::{Candidacy, Node, Store};
 use op_conductor_init::verify::{Counts, Report};
@@ -21,6 +21,14 @@ const MOST_MEMBERS: usize = 10_000;
 #[derive(Serialize)]
 pub(in crate::cli) struct Info<'a> {
     pub(in crate::cli) nodes: Vec<NodeInfo<'a>>,
+}
+
+/// A release, and the release that was tried instead of it, when it was not tried itself.
+#[derive(Serialize)]
+struct CheckedFor {
+    release: &'static str,
+    reads: &'static [Version],
+    like: Option<&'static str>,
 }
 
 /// One server. What could not be read is null.
@@ -114,11 +122,7 @@ impl NodeInfo<'_> {
             entry_count: log.map(|log| log.count),
             entries_by_type: by_type.collect(),
             unsafe_head: node.head,
-            configuration: node.latest_configuration().map(|at| {
-                let (servers, omitted) = members(&at.configuration.servers);
-                let servers_omitted = (omitted > 0).then_some(omitted);
-                Configuration { index: at.index, servers: servers.to_vec(), servers_omitted }
-            }),
+            configuration: node.latest_configuration().map(|at| configuration(&at)),
             campaign: node.candidacy(),
             snapshots: node.snapshots.listed.iter().map(snapshot).collect(),
             log_store: store(&node.log_store),
@@ -127,6 +131,20 @@ impl NodeInfo<'_> {
             entries,
         }
     }
+}
+
+fn configuration(at: &ConfigurationAt) -> Configuration {
+    let (servers, omitted) = members(&at.configuration.servers);
+    let servers_omitted = (omitted > 0).then_some(omitted);
+    Configuration { index: at.index, servers: servers.to_vec(), servers_omitted }
+}
+
+fn checked_for(release: Release) -> CheckedFor {
+    let like = match release.tried {
+        Tried::Like { release } => Some(release),
+        _ => None,
+    };
+    CheckedFor { release: release.name, reads: release.reads, like }
 }
 
 /// The members to show, and how many are left out.
@@ -159,6 +177,10 @@ pub(in crate::cli) struct Verification<'a, T> {
     ignored: usize,
     /// Who can win the next election; null for a single server.
     next_leaders: Option<&'a [String]>,
+    /// The release of --for; null without one.
+    checked_for: Option<CheckedFor>,
+    /// The members of the cluster; null when no server knows them.
+    configuration: Option<Configuration>,
     nodes: Vec<VerifiedNode<'a>>,
     /// Worst first.
     findings: &'a [Finding],
@@ -205,6 +227,8 @@ impl<'a, T> Verification<'a, T> {
             counts: report.counts(),
             ignored,
             next_leaders: report.winners.as_deref(),
+            checked_for: report.release.map(checked_for),
+            configuration: report.members().map(|at| configuration(&at)),
             nodes: report.nodes.iter().map(verified).collect(),
             findings: &report.findings,
             what_to_do,

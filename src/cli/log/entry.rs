@@ -23,16 +23,16 @@ impl Columns {
 
     pub(super) fn header(self) -> String {
         let index = self.index;
-        format!("{:>index$}  {:>4}  {:<13}  {:>7}  {:<14}  CONTENT", "INDEX", "TERM", "TYPE", "DATA", "APPENDED (UTC)")
+        format!("{:>index$}  {:>4}  {:<13}  {:>7}  {:<19}  CONTENT", "INDEX", "TERM", "TYPE", "DATA", "APPENDED (UTC)")
     }
 
     pub(super) fn row(self, log: &Log<'_>) -> String {
         let index = self.index;
         let data = log.data.as_deref().unwrap_or_default();
         let time = log.appended_at.timestamp();
-        let time = time.map_or_else(|| "-".to_owned(), |time| time.strftime("%m-%d %H:%M:%S").to_string());
+        let time = time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string());
         let row = format!(
-            "{:>index$}  {:>4}  {:<13}  {:>7}  {time:<14}  {}",
+            "{:>index$}  {:>4}  {:<13}  {:>7}  {time:<19}  {}",
             log.index,
             log.term,
             log.kind,

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::advice::WhatToDo;
 use crate::cli::failure::Verdict;
 use crate::cli::text::{count, index_range, known, table, wrapped};
+use op_conductor_init::payload::{Release, Tried};
 use op_conductor_init::raft::{Server, StableState};
 use op_conductor_init::report::{Finding, Severity};
 use op_conductor_init::state::Node;
@@ -29,6 +30,9 @@ pub(super) fn text(path: &Path, report: &Report, ignored: usize, what_to_do: &Wh
             several => writeln!(text, "Next election: open to {}.", several.join(", ")),
         };
     }
+    if let Some(release) = report.release {
+        text += &wrapped(&format!("Checked for {}.", release_text(release))).trim_start().replace("\n  ", "\n");
+    }
     text += &verdict_text(report, verdict);
     if ignored > 0 {
         text += &format!("Left out by --ignore: {}.\n", count(ignored as u64, "finding", "findings"));
@@ -37,6 +41,16 @@ pub(super) fn text(path: &Path, report: &Report, ignored: usize, what_to_do: &Wh
         text += &format!("More about a finding: op-conductor-init explain {}\n", worst.id);
     }
     text + &what_to_do.text()
+}
+
+/// What a release was compared by, and whether it was ever tried itself.
+pub(in crate::cli) fn release_text(release: Release) -> String {
+    let reads: Vec<String> = release.reads.iter().map(ToString::to_string).collect();
+    let tried = match release.tried {
+        Tried::Like { release } => format!("like {release}, not tried itself"),
+        _ => "tried on generated state".to_owned(),
+    };
+    format!("op-conductor {}, which reads payloads {} ({tried})", release.name, reads.join(" and "))
 }
 
 /// One row a server: those that were looked at, and the other members.
