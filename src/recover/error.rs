@@ -1,10 +1,10 @@
 //! Why no plan is made, or none is applied.
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cluster::SpecErrors;
+use crate::durable::{IoError, ReadError};
 use crate::payload::EnvelopeError;
 use crate::raft::{Index, Term};
 use crate::state::{self, dir, entries};
@@ -31,8 +31,11 @@ pub enum Error {
     #[error(transparent)]
     Durable(#[from] durable::Error),
     /// The file system said no.
-    #[error("{doing} {}", path.display())]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A whole file can't be read.
+    #[error(transparent)]
+    File(#[from] ReadError),
     /// A path is none of the kinds that a plan reads.
     #[error("{}: expected the directory of a server or of several, a backup, or a file that `recover collect` wrote", path.display())]
     Unknown { path: PathBuf },

@@ -161,16 +161,11 @@ impl ContentHash {
             self.bytes(Some(&members));
             self.bytes(Some(&meta.crc));
         }
-        hex(&self.0.finalize())
+        const_hex::encode(self.0.finalize())
     }
 
     fn bytes(&mut self, bytes: Option<&[u8]>) {
         self.0.update(bytes.map_or(u64::MAX, |bytes| bytes.len() as u64).to_be_bytes());
         self.0.update(bytes.unwrap_or_default());
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::coverage::Coverage;
-use super::facts::{Facts, hex as digits};
+use super::facts::Facts;
 use super::input::Origin;
 use crate::cluster::ClusterSpec;
 use crate::payload::{Envelope, Head};
@@ -230,7 +230,7 @@ fn planned_server(plan: &Plan<'_>, node: &NodePlan<'_>) -> Result<PlannedServer,
         id: node.server.id.clone(),
         role: role.to_owned(),
         entries: node.entries.iter().map(entry).collect(),
-        files: files.into_iter().map(|(path, bytes)| (path, digits(&Sha256::digest(&bytes)))).collect(),
+        files: files.into_iter().map(|(path, bytes)| (path, const_hex::encode(Sha256::digest(&bytes)))).collect(),
     })
 }
 

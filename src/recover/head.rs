@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Error;
-use crate::durable::open_file;
+use crate::durable::{IoError, read_file};
 use crate::payload::{Envelope, Head, StoredHead};
 use crate::raft::{Index, LogType, STATE_FILE, Term};
 use crate::state::dir::{LOG_FILE, StateDir};
@@ -79,15 +79,12 @@ impl Replay {
 /// The bytes of a head in the stores of `directory`. Blocks that can't be decoded are passed over, as op-conductor does.
 pub(super) fn read_head(directory: &Path, which: WhichHead) -> Result<Option<Vec<u8>>, Error> {
     let dir = StateDir::new(directory);
-    let listed = snapshots::list(&dir.snapshots_path()).map_err(|source| Error::Io {
-        doing: "reading",
-        path: dir.snapshots_path(),
-        source,
-    })?;
+    let snapshots_path = dir.snapshots_path();
+    let listed = snapshots::list(&snapshots_path).map_err(IoError::when("reading", &snapshots_path))?;
     let mut best: Option<(u64, Vec<u8>)> = None;
     let mut base = Index(0);
     if let Some(meta) = listed.listed.first() {
-        let state = read_state(&dir.snapshots_path().join(&meta.directory).join(STATE_FILE))?;
+        let state = read_file(&snapshots_path.join(&meta.directory).join(STATE_FILE), MAX_HEAD_LEN)?;
         best = Head::peek(&state).ok().map(|head| (head.number, state));
         base = meta.index;
     }
@@ -107,12 +104,4 @@ pub(super) fn read_head(directory: &Path, which: WhichHead) -> Result<Option<Vec
         }
     }
     Ok(best.map(|(_, bytes)| bytes))
-}
-
-fn read_state(path: &Path) -> Result<Vec<u8>, Error> {
-    let fail = |source| Error::Io { doing: "reading", path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let file = open_file(path).map_err(fail)?;
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_HEAD_LEN), &mut bytes).map_err(fail)?;
-    Ok(bytes)
 }

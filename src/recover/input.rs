@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::facts::{ContentHash, Damage, Facts, History, MembersAt, Position, Vote};
 use super::head::{Replay, WhichHead, read_head};
-use crate::durable;
+use crate::durable::{self, IoError};
 use crate::raft::{ConfigurationAt, Index, Log, LogType, Term};
 use crate::report::Severity;
 use crate::state::{Depth, Node, Servers, snapshots};
@@ -68,11 +68,8 @@ impl Input {
     }
 
     fn read_as(dir: &StateDir, origin: Origin, path: &Path) -> Result<Input, Error> {
-        let listed = snapshots::list(&dir.snapshots_path()).map_err(|source| Error::Io {
-            doing: "reading",
-            path: dir.snapshots_path(),
-            source,
-        })?;
+        let snapshots_path = dir.snapshots_path();
+        let listed = snapshots::list(&snapshots_path).map_err(IoError::when("reading", &snapshots_path))?;
         let snapshot = listed.listed.first().map_or(Index(0), |meta| meta.index);
         let mut seen = Seen::new(snapshot);
         let node = Node::read(dir, Depth::Pages, &mut |log| match log {

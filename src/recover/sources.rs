@@ -10,7 +10,7 @@ use super::Error;
 use super::collect::CollectedFile;
 use super::input::Input;
 use crate::backup::{self, Backup, Form};
-use crate::durable::{IoError, open_file};
+use crate::durable::{IoError, open_file, read_file};
 use crate::state::{self, Servers, StateDir};
 
 /// A file with facts isn't read further: it has a head for each server, of a few MiB.
@@ -58,8 +58,7 @@ impl Inputs {
     }
 
     fn add_backup(&mut self, backup: &Backup) -> Result<(), Error> {
-        let unpacked =
-            TempDir::new().map_err(|source| Error::Io { doing: "unpacking to", path: std::env::temp_dir(), source })?;
+        let unpacked = TempDir::new().map_err(IoError::when("unpacking to", &std::env::temp_dir()))?;
         let unpacks = backup.form() == Form::Archive || backup.by_ancestor();
         if unpacks {
             unpack(backup, unpacked.path())?;
@@ -90,17 +89,15 @@ fn unpack(backup: &Backup, to: &Path) -> Result<(), Error> {
 }
 
 fn collected(path: &Path) -> Result<Vec<Input>, Error> {
-    let mut bytes = Vec::new();
-    let fail = |source| Error::Io { doing: "reading", path: path.to_owned(), source };
-    open_file(path).and_then(|file| file.take(MAX_COLLECTED_LEN).read_to_end(&mut bytes)).map_err(fail)?;
+    let bytes = read_file(path, MAX_COLLECTED_LEN)?;
     let file = CollectedFile::decode(&bytes).map_err(|reason| Error::Format { path: path.to_owned(), reason })?;
     file.inputs(path)
 }
 
 /// Whether a path is a file that begins as JSON does: an archive begins otherwise.
 fn is_json(path: &Path) -> Result<bool, Error> {
-    let fail = |source| Error::Io { doing: "reading", path: path.to_owned(), source };
-    if path.metadata().map_err(fail)?.is_dir() {
+    let fail = IoError::when("reading", path);
+    if path.metadata().map_err(&fail)?.is_dir() {
         return Ok(false);
     }
     let mut first = [0];

@@ -1,10 +1,8 @@
 //! `recover apply`: a plan on disk.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use op_conductor_init::recover::{self, Applied, ApplyOptions, Change, PlanFile, Target};
 
 use super::super::answer::recover::RecoverApply;
@@ -14,7 +12,7 @@ use super::super::generate::report_recovery;
 use super::super::output::{print, print_json};
 use super::super::text::table;
 use super::super::values::Format;
-use super::failure;
+use super::{failure, read};
 
 /// A plan isn't read further: its head has a few MiB, twice as long in hexadecimal.
 const MAX_PLAN_LEN: u64 = 1 << 30;
@@ -118,9 +116,7 @@ impl Options {
 
 /// Reads a plan from a file.
 pub(crate) fn read_plan(path: &Path) -> Result<PlanFile, Failure> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_PLAN_LEN).read_to_end(&mut bytes));
-    read.with_context(|| format!("reading the plan {}", path.display())).map_err(Failure::unable)?;
+    let bytes = read(path, MAX_PLAN_LEN, || format!("reading the plan {}", path.display()))?;
     PlanFile::decode(&bytes).map_err(|reason| {
         let error = anyhow!("{} is not a plan: {reason}", path.display());
         Failure::unable(error).with_hint(Some("`recover plan --output FILE` writes one"))

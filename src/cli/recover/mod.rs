@@ -6,7 +6,12 @@ mod output;
 mod plan;
 mod text;
 
+use std::path::Path;
+
+use anyhow::Context;
 use clap::Subcommand;
+use op_conductor_init::durable::ReadError;
+use op_conductor_init::read_file;
 use op_conductor_init::recover::Error;
 
 use super::failure::{Failure, Verdict};
@@ -59,6 +64,16 @@ impl Options {
             RecoverVerb::Collect(options) => options.run(),
         }
     }
+}
+
+/// All bytes of a file of at most `limit`; `place` says what it is and where.
+fn read(path: &Path, limit: u64, place: impl FnOnce() -> String) -> Result<Vec<u8>, Failure> {
+    let read = read_file(path, limit).map_err(|error| match error {
+        // The place has the path already.
+        ReadError::Io(error) => error.source.into(),
+        error => anyhow::Error::new(error),
+    });
+    read.with_context(place).map_err(Failure::unable)
 }
 
 /// An error with the flags that help.

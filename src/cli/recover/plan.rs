@@ -1,8 +1,6 @@
 //! `recover plan`: what is left, what can be lost, and what each server will start from.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::ValueEnum;
@@ -20,7 +18,7 @@ use super::super::failure::{Failure, Verdict};
 use super::super::head::HeadOptions;
 use super::super::output::{print, print_json};
 use super::super::values::Format;
-use super::{failure, output, text};
+use super::{failure, output, read, text};
 
 /// A list of members of more bytes isn't read.
 const MAX_MEMBERS_LEN: u64 = 4 << 20;
@@ -215,11 +213,10 @@ impl MemberOptions {
         self.with_nonvoters(ids.iter().zip(nodes).map(server).collect())
     }
 
-    fn of_file(&self, path: &PathBuf, inputs: &[Input]) -> Result<Members, Failure> {
-        let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_MEMBERS_LEN).read_to_string(&mut text));
+    fn of_file(&self, path: &Path, inputs: &[Input]) -> Result<Members, Failure> {
         let place = || format!("--members: {}", path.display());
-        read.with_context(place).map_err(Failure::unable)?;
+        let text = String::from_utf8(read(path, MAX_MEMBERS_LEN, place)?).with_context(place);
+        let text = text.map_err(Failure::unable)?;
         let ids: Vec<&str> = inputs.iter().map(|input| input.facts.id.as_str()).collect();
         let list = MembersFile::parse(&text).and_then(|file| file.list_of(&ids).cloned());
         let list = list.map_err(|error| Failure::unable(anyhow::Error::new(error).context(place())))?;
