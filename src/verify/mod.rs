@@ -83,9 +83,9 @@ impl Report {
 /// Verifies the server's directory `path`, or all servers' directories in it; with a release, also whether that release
 /// can read the payloads.
 pub fn verify(path: &Path, release: Option<Release>, progress: &dyn Progress) -> Result<Report, Error> {
-    let mut report = verify_to(path, Depth::Structure, release, progress)?;
-    let is_one = Servers::find_any(path)?.is_one();
-    report.add(quorum::too_few(&report.nodes, is_one));
+    let servers = Servers::find_any(path)?;
+    let mut report = verify_servers(path, &servers, Depth::Structure, release, progress)?;
+    report.add(quorum::too_few(&report.nodes, servers.is_one()));
     Ok(report)
 }
 
@@ -96,11 +96,20 @@ pub fn verify_to(
     release: Option<Release>,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
+    verify_servers(path, &Servers::find_any(path)?, depth, release, progress)
+}
+
+fn verify_servers(
+    path: &Path,
+    servers: &Servers,
+    depth: Depth,
+    release: Option<Release>,
+    progress: &dyn Progress,
+) -> Result<Report, Error> {
     let mut contents = Contents::default();
     let mut nodes: Vec<Node> = Vec::new();
     let mut histories: Vec<History> = Vec::new();
     let mut findings = Vec::new();
-    let servers = Servers::find_any(path)?;
     // A first call may have been interrupted before anything was in its place.
     if servers.dirs().is_empty() && !interrupted::is_pending(path) {
         return Err(Error::NoState { path: path.to_owned() });

@@ -94,10 +94,9 @@ impl<'a> Quorums<'a> {
         let forgot = |node: &&Node| node.known_stable().is_some_and(|stable| stable.term() < term);
         let behind = self.voters_that(configuration, |node, _| forgot(&node));
         let message = format!(
-            "{} has entries of term {term}, so a majority had stored this term, but {} {} at an earlier one",
+            "{} has entries of term {term}, so a majority had stored this term, but {} at an earlier one",
             holder.id,
-            list(&behind),
-            verb(&behind)
+            list(&behind, "is", "are")
         );
         self.set_back(&[configuration], &behind, &message)
     }
@@ -112,12 +111,11 @@ impl<'a> Quorums<'a> {
         let configurations: Vec<&Configuration> = [&meta.configuration].into_iter().chain(next).collect();
         let behind = self.without_entry(&meta.configuration, meta.index, meta.term);
         let message = format!(
-            "the snapshot of {} ends with entry {} of term {}, so a majority had it, but {} {} not",
+            "the snapshot of {} ends with entry {} of term {}, so a majority had it, but {} not",
             holder.id,
             meta.index,
             meta.term,
-            list(&behind),
-            if behind.len() == 1 { "has" } else { "have" }
+            have(&behind)
         );
         self.set_back(&configurations, &behind, &message)
     }
@@ -134,13 +132,12 @@ impl<'a> Quorums<'a> {
         let (committed, last, holder) = self.pairs().filter_map(changed).max_by_key(|(_, last, _)| last.term)?;
         let behind = self.without_entry(&committed.configuration, committed.index, committed.term);
         let message = format!(
-            "{} has the members of entry {}, so a majority had entry {} of term {}, but {} {} not",
+            "{} has the members of entry {}, so a majority had entry {} of term {}, but {} not",
             holder.id,
             last.index,
             committed.index,
             committed.term,
-            list(&behind),
-            if behind.len() == 1 { "has" } else { "have" }
+            have(&behind)
         );
         self.set_back(&[&committed.configuration], &behind, &message)
     }
@@ -158,7 +155,8 @@ impl<'a> Quorums<'a> {
             Some(if node.id == holder.id { last } else { history.matched(holder, other, node) })
         };
         let ids: Vec<&str> = at.configuration.voters().map(|voter| voter.id.as_str()).collect();
-        let mut found: Vec<Index> = ids.iter().map(|id| matched(id).unwrap_or_default()).collect();
+        let matched: Vec<Option<Index>> = ids.iter().map(|id| matched(id)).collect();
+        let mut found: Vec<Index> = matched.iter().map(|index| index.unwrap_or_default()).collect();
         found.sort_unstable_by(|a, b| b.cmp(a));
         let on_quorum = *found.get(at.configuration.quorum() - 1)?;
         if on_quorum >= last {
@@ -166,16 +164,15 @@ impl<'a> Quorums<'a> {
         }
         let first = Index(on_quorum.0 + 1);
         let seconds = appended_over(holder, first)?;
-        let lacking: Vec<&str> =
-            ids.iter().copied().filter(|id| matched(id).is_some_and(|index| index < last)).collect();
+        let behind = ids.iter().zip(&matched).filter(|(_, matched)| matched.is_some_and(|index| index < last));
+        let lacking: Vec<&str> = behind.map(|(id, _)| *id).collect();
         let range = if first == last { format!("entry {first}") } else { format!("entries {first} to {last}") };
         let long = seconds > LONGEST_LEASE.as_secs();
         if long && lacking.len() > ids.len() - at.configuration.quorum() {
             let message = format!(
-                "{range} of {} were appended over {seconds} s, and a leader without a quorum steps down sooner: a majority had most of them, but {} {} not",
+                "{range} of {} were appended over {seconds} s, and a leader without a quorum steps down sooner: a majority had most of them, but {} not",
                 holder.id,
-                list(&lacking),
-                if lacking.len() == 1 { "has" } else { "have" }
+                have(&lacking)
             );
             return self.set_back(&[&at.configuration], &lacking, &message);
         }
@@ -186,12 +183,9 @@ impl<'a> Quorums<'a> {
             if first == last { "it was" } else { "they were" },
             if first == last { "it" } else { "them" },
         );
-        Some(Finding::new("CLUSTER-015", Severity::Warning, message).in_node(&holder.id).at_index(first.0)).map(
-            |mut finding| {
-                finding.place.last_index = Some(last.0);
-                finding
-            },
-        )
+        let mut finding = Finding::new("CLUSTER-015", Severity::Warning, message).in_node(&holder.id).at_index(first.0);
+        finding.place.last_index = Some(last.0);
+        Some(finding)
     }
 
     /// Voters of `configuration` that are here and lack the entry.
@@ -236,14 +230,15 @@ fn appended_over(node: &Node, first: Index) -> Option<u64> {
     Some(ended.duration_since(began).as_secs().try_into().unwrap_or_default())
 }
 
-fn list(ids: &[&str]) -> String {
+/// The servers, and what they do: `one` of a single server, `several` of others.
+fn list(ids: &[&str], one: &str, several: &str) -> String {
     match ids {
-        [] => "none".to_owned(),
-        [only] => (*only).to_owned(),
-        [others @ .., last] => format!("{} and {last}", others.join(", ")),
+        [] => format!("none {several}"),
+        [only] => format!("{only} {one}"),
+        [others @ .., last] => format!("{} and {last} {several}", others.join(", ")),
     }
 }
 
-fn verb(ids: &[&str]) -> &'static str {
-    if ids.len() == 1 { "is" } else { "are" }
+fn have(ids: &[&str]) -> String {
+    list(ids, "has", "have")
 }
