@@ -65,6 +65,9 @@ impl Environment {
     /// that it conflicts with.
     pub(super) fn apply(&self, command: &Command, mut words: Vec<OsString>) -> CommandLine {
         let mut set = Vec::new();
+        if self.0.is_empty() {
+            return CommandLine { words, set };
+        }
         // What is wrong is reported when the words are parsed again, with the values of variables.
         let Ok(matches) = command.clone().ignore_errors(true).try_get_matches_from(&words) else {
             return CommandLine { words, set };
@@ -89,6 +92,9 @@ impl Environment {
 
     /// A line for each variable that no flag of any verb has.
     pub(super) fn warnings(&self, command: &Command) -> Vec<String> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
         let mut known: BTreeSet<String> = WITHOUT_EFFECT.iter().map(|name| format!("{PREFIX}{name}")).collect();
         for_each_verb(&mut vec![command], &mut |verbs| {
             known.extend(flags(verbs).into_iter().flat_map(|flag| flag.variables));
