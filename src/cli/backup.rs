@@ -129,5 +129,5 @@ pub(super) fn failure(error: Error) -> Failure {
     };
     let refused = error.is_refusal();
     let error = text.map_or_else(|| anyhow::Error::new(error), anyhow::Error::msg);
-    if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+    Failure::refused_if(refused, error).with_hint(hint)
 }

@@ -126,11 +126,11 @@ fn failure(error: Error) -> Failure {
         Error::Existing { .. } => Failure::refused(error).with_hint(Some("name an --output-dir that is empty")),
         Error::Durable(ref inner) => {
             let (hint, refused) = (directory_hint(inner), inner.is_refusal());
-            if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+            Failure::refused_if(refused, error).with_hint(hint)
         }
         Error::State(ref inner) => {
             let (hint, refused) = (server_hint(inner), inner.is_refusal());
-            if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+            Failure::refused_if(refused, error).with_hint(hint)
         }
         Error::NoSpace { .. } => Failure::unable(error).with_hint(Some("--output-dir may be on another disk")),
         _ => Failure::unable(error),

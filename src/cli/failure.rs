@@ -51,6 +51,11 @@ impl Failure {
         Failure { exit_code: UNABLE, error: error.into(), hint: None, is_answered: false }
     }
 
+    /// Refused, or impossible, as the error says of itself.
+    pub(crate) fn refused_if(refused: bool, error: impl Into<anyhow::Error>) -> Failure {
+        if refused { Failure::refused(error) } else { Failure::unable(error) }
+    }
+
     /// Ended by a signal, as shells count it: 128 and its number.
     #[cfg(feature = "gate")]
     pub(crate) fn interrupted(by: &str, signal: i32) -> Failure {

@@ -258,5 +258,5 @@ fn failure(error: Error) -> Failure {
         Error::UnknownNode { .. } => anyhow::Error::new(error).context("--node"),
         error => anyhow::Error::new(error),
     };
-    if is_refusal { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+    Failure::refused_if(is_refusal, error).with_hint(hint)
 }

@@ -54,7 +54,7 @@ fn damage(survey: &Survey) -> Vec<Damage> {
 }
 
 /// The word for a use.
-fn use_word(kind: PageUse) -> &'static str {
+pub(in crate::cli) fn use_word(kind: PageUse) -> &'static str {
     match kind {
         PageUse::Meta => "meta",
         PageUse::Freelist => "freelist",

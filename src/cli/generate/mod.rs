@@ -242,11 +242,11 @@ fn failure(error: Error) -> Failure {
         Error::UnknownServer { ref id } => Failure::unable(anyhow!("--only: {id:?} is not in --server-ids")),
         Error::Durable(ref inner) => {
             let (hint, refused) = (directory_hint(inner), inner.is_refusal());
-            if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+            Failure::refused_if(refused, error).with_hint(hint)
         }
         Error::State(ref inner) => {
             let (hint, refused) = (server_hint(inner), inner.is_refusal());
-            if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+            Failure::refused_if(refused, error).with_hint(hint)
         }
         _ => Failure::unable(error),
     }

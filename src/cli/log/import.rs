@@ -131,7 +131,7 @@ fn exists(directory: &Path) -> Failure {
 /// An error of the directory above, with what can be done about it.
 fn unable(error: durable::Error) -> Failure {
     let (hint, refused) = (error.hint(), error.is_refusal());
-    if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+    Failure::refused_if(refused, error).with_hint(hint)
 }
 
 fn text(directory: &Path, imported: Imported) -> String {

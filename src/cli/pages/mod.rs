@@ -103,18 +103,10 @@ impl Options {
     }
 }
 
-/// The word for a use.
-fn word(kind: PageUse) -> &'static str {
-    match kind {
-        PageUse::Meta => "meta",
-        PageUse::Freelist => "freelist",
-        PageUse::Branch => "branch",
-        PageUse::Leaf => "leaf",
-        PageUse::Overflow => "overflow",
-        PageUse::Free => "free",
-        PageUse::Lost => "LOST",
-        PageUse::Damaged => "DAMAGED",
-    }
+/// The word for a use: what should not be is in capitals.
+fn word(kind: PageUse) -> String {
+    let word = answer::use_word(kind);
+    if matches!(kind, PageUse::Lost | PageUse::Damaged) { word.to_uppercase() } else { word.to_owned() }
 }
 
 fn list(reader: &Database) -> Result<String, bolt::Error> {
@@ -133,7 +125,7 @@ fn list(reader: &Database) -> Result<String, bolt::Error> {
             Some((count, used, len)) => (count.to_string(), format!("{}%", used * 100 / (*len).max(1))),
             None => (String::new(), String::new()),
         };
-        vec![id, word(kind).to_owned(), length.to_string(), elements, full]
+        vec![id, word(kind), length.to_string(), elements, full]
     };
     let mut text = table(&["PAGE", "USE", "PAGES", "ELEMENTS", "FULL"], survey.runs().map(row));
     damaged(&survey, &mut text);

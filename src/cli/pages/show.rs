@@ -27,7 +27,7 @@ pub(super) fn page(reader: &Database, id: PageId, hex: bool, redact: bool) -> Re
     }
     let mut text = format!("Page {id}: {kind}, {} long\n", bytes(view.bytes.len() as u64));
     for (name, value) in [
-        ("used as", word(used_for).to_owned()),
+        ("used as", word(used_for)),
         ("id", header.id.to_string()),
         ("flags", format!("{:#06x}", header.flags)),
         ("count", header.count.to_string()),

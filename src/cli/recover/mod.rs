@@ -99,5 +99,5 @@ fn failure(error: Error) -> Failure {
         _ => None,
     };
     let refused = error.is_refusal();
-    if refused { Failure::refused(error) } else { Failure::unable(error) }.with_hint(hint)
+    Failure::refused_if(refused, error).with_hint(hint)
 }
