@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::bolt::{self, BulkWriter, LeafElement, Problem, Reader};
-use crate::durable::{self, Recovery, Root, Staging, open_file, open_file_itself};
+use crate::durable::{self, Recovery, Root, Staging, is_left_over, open_file, open_file_itself};
 use crate::report::Progress;
 use crate::state::dir::{self, LOG_FILE, SNAPSHOTS_DIR, STABLE_FILE};
 use crate::state::{self, LOST_FOUND, Servers, StateDir, describe_damage};
@@ -235,10 +235,7 @@ fn carry(from: &Path, to: &Path, staging: &mut Staging) -> Result<(), Error> {
         let entry = entry.map_err(fail)?;
         let (path, name) = (entry.path(), entry.file_name());
         let kind = entry.file_type().map_err(fail)?;
-        let is_left_out = [LOG_FILE, STABLE_FILE, LOST_FOUND].iter().any(|known| name == *known)
-            || [".op-conductor-init", ".replaced-"]
-                .iter()
-                .any(|left| name.as_encoded_bytes().starts_with(left.as_bytes()));
+        let is_left_out = [LOG_FILE, STABLE_FILE, LOST_FOUND].iter().any(|known| name == *known) || is_left_over(&name);
         let to = to.join(&name);
         // Snapshots may be on another disk; without them a log may have no beginning.
         let is_linked = kind.is_symlink() && name == SNAPSHOTS_DIR && path.is_dir();

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use op_conductor_init::cluster::CLUSTER_FILE;
+use op_conductor_init::durable::parent;
 use op_conductor_init::state::dir::{LOG_FILE, STABLE_FILE};
 use tempfile::NamedTempFile;
 
@@ -24,9 +25,13 @@ fn write(path: &Path, text: &[u8]) -> anyhow::Result<()> {
     if path.symlink_metadata().is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
         bail!("expected a regular file, or none");
     }
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(directory)?;
+    let mut file = NamedTempFile::new_in(parent(path))?;
     file.write_all(text)?;
+    publish(file, path)
+}
+
+/// Puts a complete file in its place.
+pub(super) fn publish(file: NamedTempFile, path: &Path) -> anyhow::Result<()> {
     // A temporary file is its owner's alone; a report is for all who may read there.
     fs::set_permissions(file.path(), Permissions::from_mode(0o644))?;
     file.persist(path)?;

@@ -14,11 +14,20 @@ use super::io_error::IoError;
 
 /// What the name of a stage begins with.
 pub(super) const STAGE_PREFIX: &str = ".op-conductor-init-";
+/// What the name of a directory begins with in which replaced state is kept.
+pub(crate) const REPLACED_PREFIX: &str = ".replaced-";
+/// What is on its way begins with this: stages, and new entries of [`super::Publication`].
+const UNFINISHED_PREFIX: &str = ".op-conductor-init";
 /// Name of the journal in its stage.
 pub(super) const JOURNAL: &str = "journal.json";
 const VERSION: u32 = 1;
 /// A journal isn't read further: one of 10,000 servers with the longest names is shorter.
 const MAX_LEN: u64 = 16 << 20;
+
+/// Whether an entry of this name was left by this tool: something unfinished, or replaced state.
+pub(crate) fn is_left_over(name: &OsStr) -> bool {
+    [UNFINISHED_PREFIX, REPLACED_PREFIX].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+}
 
 /// A replacement that is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,11 +51,14 @@ pub(crate) use directory::Directory;
 pub use disk::Owner;
 pub use error::{Error, JournalError};
 pub use io_error::IoError;
+#[cfg(feature = "payload")]
+pub(crate) use journal::REPLACED_PREFIX;
+pub(crate) use journal::is_left_over;
 pub use journal::{Decided, Entry, Journal, Pending, pending};
 pub(crate) use lock::{Kind, flock_until, try_flock};
 pub use open::{ReadError, open_file, open_file_itself, read_file};
 pub use publication::Publication;
-pub use room::{free_space, temp_dir};
+pub use room::{free_space, parent, temp_dir};
 pub use root::{Moved, Recovery, Root};
 pub use staging::{Committed, Staging};
 pub use syncer::{Paced, Syncer};

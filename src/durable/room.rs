@@ -1,4 +1,4 @@
-//! Room on a disk: what is free, and directories that last as long as the call.
+//! Places on a disk: the directory of a path, what is free, and directories that last as long as the call.
 
 use std::path::Path;
 
@@ -6,6 +6,15 @@ use rustix::fs::statvfs;
 use tempfile::TempDir;
 
 use super::io_error::IoError;
+
+/// The directory that holds `path`: of a bare name the working directory, and of the root itself the root.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        None if path.has_root() => path,
+        _ => Path::new("."),
+    }
+}
 
 /// Bytes that this user may still write in `directory`.
 pub fn free_space(directory: &Path) -> Result<u64, IoError> {
@@ -18,4 +27,15 @@ pub fn free_space(directory: &Path) -> Result<u64, IoError> {
 pub fn temp_dir(purpose: &str) -> Result<TempDir, IoError> {
     let directory = tempfile::Builder::new().prefix(&format!("op-conductor-init-{purpose}-")).tempdir();
     directory.map_err(|error| IoError::when("creating a directory in", &std::env::temp_dir())(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_a_directory_that_holds_it() {
+        let parents = ["a/b", "/a", "a", "", "/"].map(|path| parent(Path::new(path)));
+        assert_eq!(parents, ["a", "/", ".", ".", "/"].map(Path::new));
+    }
 }

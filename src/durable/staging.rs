@@ -12,7 +12,7 @@ use super::directory::Directory;
 use super::disk::{At, Disk, Owner};
 use super::error::Error;
 use super::io_error::IoError;
-use super::journal::{Entry, JOURNAL, Journal, STAGE_PREFIX, is_one_name};
+use super::journal::{Entry, JOURNAL, Journal, REPLACED_PREFIX, STAGE_PREFIX, is_one_name};
 use super::swap::{Swap, inode};
 use super::{Moved, ROOT_MODE, Recovery, Root, utc_now};
 
@@ -254,5 +254,5 @@ fn child(directory: &Directory, name: &OsStr) -> Result<Directory, Error> {
 }
 
 fn replaced_name() -> String {
-    utc_now().strftime(".replaced-%Y%m%d-%H%M%S").to_string()
+    format!("{REPLACED_PREFIX}{}", utc_now().strftime("%Y%m%d-%H%M%S"))
 }

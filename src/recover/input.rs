@@ -7,14 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::facts::{ContentHash, Damage, Facts, History, MembersAt, Position, Vote};
 use super::head::{Replay, WhichHead, read_head};
-use crate::durable::{self, IoError};
+use crate::durable::{self, IoError, REPLACED_PREFIX};
 use crate::raft::{ConfigurationAt, Index, Log, LogType, Term};
 use crate::report::Severity;
 use crate::state::{Depth, Node, Servers, snapshots};
 use crate::state::{StateDir, lock_shared};
-
-/// What the name of a directory begins with in which replaced state is kept.
-const REPLACED: &str = ".replaced-";
 
 /// Where an input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,8 +157,7 @@ fn configuration(node: &Node) -> Option<MembersAt> {
 
 /// Whether a replacement of the directory was interrupted: then it may be the old one or the new one.
 fn interrupted(dir: &StateDir) -> Result<Option<Damage>, Error> {
-    let root = dir.path().parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let pending = durable::pending(root)?;
+    let pending = durable::pending(durable::parent(dir.path()))?;
     // What a journal that can't be read decides is unknown.
     let names_it = |journal: &durable::Journal| journal.entries.iter().any(|entry| entry.name == dir.id());
     let concerned = pending.iter().any(|it| it.may_be_half() && it.journal().is_none_or(names_it));
@@ -173,11 +169,10 @@ fn interrupted(dir: &StateDir) -> Result<Option<Damage>, Error> {
 
 /// Whether state that was replaced beside the directory knew more than what is there now.
 fn set_back(dir: &StateDir, now: &Facts) -> Result<Option<String>, Error> {
-    let Some(root) = dir.path().parent() else { return Ok(None) };
-    let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
+    let root = durable::parent(dir.path());
     let Ok(entries) = std::fs::read_dir(root) else { return Ok(None) };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| name.starts_with(REPLACED)).collect();
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(REPLACED_PREFIX)).collect();
     names.sort();
     for name in names {
         // Not through a symbolic link, and no state in it is fine.

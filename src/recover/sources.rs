@@ -10,7 +10,7 @@ use super::Error;
 use super::collect::CollectedFile;
 use super::input::Input;
 use crate::backup::{self, Backup, Form};
-use crate::durable::{IoError, open_file, read_file};
+use crate::durable::{IoError, open_file, read_file, temp_dir};
 use crate::state::{self, Servers, StateDir};
 
 /// A file with facts isn't read further: it has a head for each server, of a few MiB.
@@ -58,7 +58,7 @@ impl Inputs {
     }
 
     fn add_backup(&mut self, backup: &Backup) -> Result<(), Error> {
-        let unpacked = TempDir::new().map_err(IoError::when("unpacking to", &std::env::temp_dir()))?;
+        let unpacked = temp_dir("recover")?;
         let unpacks = backup.form() == Form::Archive || backup.by_ancestor();
         if unpacks {
             unpack(backup, unpacked.path())?;

@@ -1,16 +1,16 @@
 //! Files that the answer is written to besides standard output.
 
-use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use op_conductor_init::durable::parent;
 use op_conductor_init::gate::TargetReport;
 use quick_junit::Report;
 use tempfile::NamedTempFile;
 
 use crate::cli::failure::Failure;
+use crate::cli::output_file::publish;
 
 /// A file on its way: made where it will be, so that what can't be written is known before anything runs.
 pub(super) struct OutputFile<'a> {
@@ -22,8 +22,7 @@ pub(super) struct OutputFile<'a> {
 impl OutputFile<'_> {
     /// Begins the file of this flag.
     pub(super) fn begin<'a>(flag: &'static str, path: &'a Path) -> Result<OutputFile<'a>, Failure> {
-        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = NamedTempFile::new_in(directory).with_context(|| format!("{flag} {}", path.display()));
+        let file = NamedTempFile::new_in(parent(path)).with_context(|| format!("{flag} {}", path.display()));
         Ok(OutputFile { flag, path, file: file.map_err(Failure::unable)? })
     }
 
@@ -35,10 +34,7 @@ impl OutputFile<'_> {
 
     fn persist(mut self, text: &str) -> anyhow::Result<()> {
         self.file.write_all(text.as_bytes())?;
-        // A temporary file is its owner's alone; a report is for all who may read there.
-        fs::set_permissions(self.file.path(), Permissions::from_mode(0o644))?;
-        self.file.persist(self.path)?;
-        Ok(())
+        publish(self.file, self.path)
     }
 }
 
