@@ -53,9 +53,9 @@ pub enum Layout {
     Nodes,
 }
 
-/// One server.
+/// One server. `C` is how its configuration is given: itself, or in the file its position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeEntry {
+pub struct NodeEntry<C = ConfigurationInfo> {
     /// Its id, which is the name of its directory.
     pub id: String,
     /// Whether it ran while it was copied.
@@ -63,12 +63,12 @@ pub struct NodeEntry {
     /// Databases with the same entries and other bytes: the node wrote too much for a copy of all pages.
     pub rewritten: Vec<String>,
     /// What it has.
-    pub info: NodeInfo,
+    pub info: NodeInfo<C>,
 }
 
 /// What a server has, as `info` reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct NodeInfo {
+pub struct NodeInfo<C = ConfigurationInfo> {
     /// The highest term it has seen.
     pub current_term: u64,
     /// Its last vote.
@@ -84,7 +84,7 @@ pub struct NodeInfo {
     /// The highest unsafe head.
     pub unsafe_head: Option<HeadInfo>,
     /// The members that it acts by.
-    pub configuration: Option<ConfigurationInfo>,
+    pub configuration: Option<C>,
     /// Its snapshots, the newest first.
     pub snapshots: Vec<SnapshotInfo>,
 }
@@ -107,8 +107,29 @@ pub struct HeadInfo {
     pub hash: String,
 }
 
+impl<C> NodeEntry<C> {
+    /// The same with its configuration given in another way.
+    fn try_map<D, E>(self, give: impl FnOnce(C) -> Result<D, E>) -> Result<NodeEntry<D>, E> {
+        let NodeEntry { id, running, rewritten, info } = self;
+        let NodeInfo { current_term, vote, first_index, last_index, last_term, entry_count, unsafe_head, .. } = info;
+        let (configuration, snapshots) = (info.configuration.map(give).transpose()?, info.snapshots);
+        let info = NodeInfo {
+            current_term,
+            vote,
+            first_index,
+            last_index,
+            last_term,
+            entry_count,
+            unsafe_head,
+            configuration,
+            snapshots,
+        };
+        Ok(NodeEntry { id, running, rewritten, info })
+    }
+}
+
 /// The members at an index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ConfigurationInfo {
     /// Index of the entry.
     pub index: u64,
@@ -164,10 +185,9 @@ pub struct FileEntry {
 /// The manifest as it is written: each configuration once, and the nodes name it by its position. With 1,000 servers, whose
 /// configurations list 1,000 servers each, that is what keeps it short.
 mod wire {
-    use super::{
-        ConfigurationInfo, Deserialize, DirectoryEntry, FileEntry, HeadInfo, Layout, Serialize, SnapshotInfo,
-        Timestamp, Vote,
-    };
+    use std::convert::Infallible;
+
+    use super::{ConfigurationInfo, Deserialize, DirectoryEntry, FileEntry, Layout, NodeEntry, Serialize, Timestamp};
 
     #[derive(Serialize, Deserialize)]
     pub(super) struct Manifest {
@@ -178,30 +198,9 @@ mod wire {
         layout: Layout,
         #[serde(default)]
         configurations: Vec<ConfigurationInfo>,
-        nodes: Vec<NodeEntry>,
+        nodes: Vec<NodeEntry<Configuration>>,
         directories: Vec<DirectoryEntry>,
         files: Vec<FileEntry>,
-    }
-
-    #[derive(Serialize, Deserialize)]
-    struct NodeEntry {
-        id: String,
-        running: bool,
-        rewritten: Vec<String>,
-        info: NodeInfo,
-    }
-
-    #[derive(Serialize, Deserialize)]
-    struct NodeInfo {
-        current_term: u64,
-        vote: Option<Vote>,
-        first_index: Option<u64>,
-        last_index: Option<u64>,
-        last_term: u64,
-        entry_count: u64,
-        unsafe_head: Option<HeadInfo>,
-        configuration: Option<Configuration>,
-        snapshots: Vec<SnapshotInfo>,
     }
 
     /// A position in `configurations`; in format version 1 the configuration itself.
@@ -217,26 +216,14 @@ mod wire {
             let mut configurations: Vec<ConfigurationInfo> = Vec::new();
             let mut position = |configuration: ConfigurationInfo| {
                 let known = configurations.iter().position(|known| *known == configuration);
-                Configuration::At(known.unwrap_or_else(|| {
+                Ok::<_, Infallible>(Configuration::At(known.unwrap_or_else(|| {
                     configurations.push(configuration);
                     configurations.len() - 1
-                }))
+                })))
             };
-            let node = |node: super::NodeEntry| NodeEntry {
-                id: node.id,
-                running: node.running,
-                rewritten: node.rewritten,
-                info: NodeInfo {
-                    current_term: node.info.current_term,
-                    vote: node.info.vote,
-                    first_index: node.info.first_index,
-                    last_index: node.info.last_index,
-                    last_term: node.info.last_term,
-                    entry_count: node.info.entry_count,
-                    unsafe_head: node.info.unsafe_head,
-                    configuration: node.info.configuration.map(&mut position),
-                    snapshots: node.info.snapshots,
-                },
+            let node = |node: NodeEntry| {
+                let Ok(node) = node.try_map(&mut position);
+                node
             };
             let nodes = manifest.nodes.into_iter().map(node).collect();
             Manifest {
@@ -262,21 +249,8 @@ mod wire {
                 Configuration::Inline(inline) => Ok(inline),
                 Configuration::At(at) => configurations.get(at).cloned().ok_or(NoConfiguration { at }),
             };
-            let node = |node: NodeEntry| {
-                let info = super::NodeInfo {
-                    current_term: node.info.current_term,
-                    vote: node.info.vote,
-                    first_index: node.info.first_index,
-                    last_index: node.info.last_index,
-                    last_term: node.info.last_term,
-                    entry_count: node.info.entry_count,
-                    unsafe_head: node.info.unsafe_head,
-                    configuration: node.info.configuration.map(resolve).transpose()?,
-                    snapshots: node.info.snapshots,
-                };
-                Ok(super::NodeEntry { id: node.id, running: node.running, rewritten: node.rewritten, info })
-            };
-            let nodes = wire.nodes.into_iter().map(node).collect::<Result<_, NoConfiguration>>()?;
+            let nodes = wire.nodes.into_iter().map(|node| node.try_map(resolve));
+            let nodes = nodes.collect::<Result<_, NoConfiguration>>()?;
             Ok(super::Manifest {
                 format_version: wire.format_version,
                 tool_version: wire.tool_version,
